@@ -1,0 +1,3 @@
+//! drave: one zero-copy pipeline from files to log stores.
+
+pub mod config;

@@ -1,3 +1,5 @@
 //! drave: one zero-copy pipeline from files to log stores.
 
 pub mod config;
+pub mod parse;
+pub mod record;

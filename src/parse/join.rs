@@ -1,0 +1,189 @@
+//! Joins the pieces of a long line, per stream. The record has the time, the tag and the place of its first piece.
+//!
+//! ```text
+//! P, P, F ─▶ one record          (stdout and stderr each have their own open record)
+//! over the limit ─▶ what there is as a record, marked; the rest begins a new one
+//! ```
+//! Pieces that wait for their end are remembered by their byte ranges, so that a position can pass them and a restart can
+//! read just them again.
+
+use super::Piece;
+use crate::record::{Batch, Record, Shape, Span, Stream};
+
+/// A piece that was taken in and waits: the record that it belongs to and its bytes in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenPiece {
+    /// The open record.
+    pub id: u64,
+    /// First byte in the file.
+    pub start: u64,
+    /// Behind its last byte.
+    pub end: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    id: u64,
+    text: Vec<u8>,
+    time_text: Vec<u8>,
+    first: Record,
+    pieces: u64,
+    bytes: u64,
+}
+
+/// The open records of one chain of files.
+#[derive(Debug)]
+pub struct Joiner {
+    open: [Option<Box<Open>>; 3],
+    limit: usize,
+    next_id: u64,
+    /// Pieces taken in since the last look; the caller drains it.
+    pub opened: Vec<OpenPiece>,
+    /// Records completed since the last look; the caller drains it.
+    pub closed: Vec<u64>,
+}
+
+impl Joiner {
+    /// `limit`: bytes of a joined text, `multiline_buffer_limit`.
+    pub fn new(limit: usize) -> Self {
+        Self { open: [None, None, None], limit, next_id: 0, opened: Vec::new(), closed: Vec::new() }
+    }
+
+    /// Takes a piece in, which stands at `offset` and is `bytes` long with its line end. Whole lines become records at once.
+    #[inline]
+    pub fn add(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
+        if !piece.partial && self.open[piece.stream as usize].is_none() {
+            batch.records.push(record(piece, offset, bytes, truncated));
+        } else {
+            self.add_part(batch, piece, offset, bytes, truncated);
+        }
+    }
+
+    fn add_part(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
+        let next_id = &mut self.next_id;
+        let open = self.open[piece.stream as usize].get_or_insert_with(|| {
+            *next_id += 1;
+            Box::new(Open {
+                id: *next_id,
+                text: Vec::new(),
+                time_text: batch.bytes(piece.time_text).to_vec(),
+                first: Record { bytes: 0, ..record(piece, offset, 0, false) },
+                pieces: 0,
+                bytes: 0,
+            })
+        });
+        open.text.extend_from_slice(batch.bytes(piece.text));
+        open.pieces += 1;
+        open.bytes += u64::from(bytes);
+        open.first.truncated |= truncated;
+        batch.counts.open += 1;
+        batch.counts.open_bytes += i64::from(bytes);
+        self.opened.push(OpenPiece { id: open.id, start: offset, end: offset + u64::from(bytes) });
+        let over = open.text.len() >= self.limit;
+        if over || !piece.partial {
+            self.close(batch, piece.stream, piece.partial && over);
+        }
+    }
+
+    /// Makes a record of what is open, because nothing can follow any more: the file has ended.
+    pub fn flush(&mut self, batch: &mut Batch) {
+        for stream in [Stream::None, Stream::Stdout, Stream::Stderr] {
+            self.close(batch, stream, false);
+        }
+    }
+
+    /// Does any record wait for its end?
+    pub fn is_open(&self) -> bool {
+        self.open.iter().any(Option::is_some)
+    }
+
+    /// Bytes of text held.
+    pub fn held_bytes(&self) -> usize {
+        self.open.iter().flatten().map(|o| o.text.capacity()).sum()
+    }
+
+    fn close(&mut self, batch: &mut Batch, stream: Stream, truncated: bool) {
+        let Some(open) = self.open[stream as usize].take() else { return };
+        let text = batch.append(&open.text);
+        let time_text = batch.append(&open.time_text);
+        let truncated = truncated || open.first.truncated;
+        let bytes = open.bytes.min(u64::from(u32::MAX)) as u32;
+        batch.records.push(Record { text, time_text, bytes, truncated, fields_start: 0, fields_end: 0, ..open.first });
+        batch.counts.open -= open.pieces as i64;
+        batch.counts.open_bytes -= open.bytes as i64;
+        batch.counts.joined += open.pieces - 1;
+        batch.counts.truncated += u64::from(truncated);
+        // Joined text can be a character cut in two by a limit: look at it again.
+        batch.utf8 = false;
+        self.closed.push(open.id);
+    }
+}
+
+#[inline]
+fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
+    Record {
+        time_ns: piece.time_ns,
+        offset,
+        bytes,
+        text: piece.text,
+        time_text: piece.time_text,
+        fields_start: piece.fields.0,
+        fields_end: piece.fields.1,
+        stream: piece.stream,
+        tag: piece.tag,
+        shape: Shape::Container,
+        truncated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::time::Rfc3339;
+    use crate::record::{Source, SourceDraft};
+    use std::sync::Arc;
+
+    fn join(limit: usize, lines: &[&str]) -> (Vec<(String, u8, bool)>, Joiner) {
+        let mut joiner = Joiner::new(limit);
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let mut offset = 0;
+        for line in lines {
+            let line = format!("2024-03-01T10:00:00Z {line}");
+            let span = batch.append(line.as_bytes());
+            let piece = super::super::cri::piece(line.as_bytes(), span.start as usize, &mut Rfc3339::default());
+            joiner.add(&mut batch, &piece.expect("a CRI line"), offset, line.len() as u32, false);
+            offset += line.len() as u64;
+        }
+        let read = |r: &Record| (String::from_utf8_lossy(batch.bytes(r.text)).into_owned(), r.tag, r.truncated);
+        (batch.records.iter().map(read).collect(), joiner)
+    }
+
+    #[test]
+    fn streams_are_joined_each_for_itself() {
+        let (records, joiner) =
+            join(1000, &["stdout P a", "stderr P x", "stdout P b", "stderr F y", "stdout F c", "stdout F d"]);
+        let expect = [("xy", b'P', false), ("abc", b'P', false), ("d", b'F', false)];
+        assert_eq!(records, expect.map(|(t, tag, cut)| (t.to_owned(), tag, cut)));
+        assert_eq!(joiner.closed, [2, 1]);
+        assert!(!joiner.is_open());
+    }
+
+    #[test]
+    fn a_record_without_end_is_cut_at_the_limit_and_nothing_is_lost() {
+        let (records, joiner) = join(4, &["stdout P abc", "stdout P de", "stdout P f", "stdout F g"]);
+        let expect = [("abcde", b'P', true), ("fg", b'P', false)];
+        assert_eq!(records, expect.map(|(t, tag, cut)| (t.to_owned(), tag, cut)));
+        assert!(!joiner.is_open());
+    }
+
+    #[test]
+    fn an_open_record_is_known_by_its_ranges() {
+        let (records, mut joiner) = join(1000, &["stdout F a", "stdout P b", "stderr F c"]);
+        assert_eq!(records.len(), 2);
+        assert_eq!(joiner.opened, [OpenPiece { id: 1, start: 31, end: 62 }]);
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        joiner.flush(&mut batch);
+        assert_eq!(batch.bytes(batch.records[0].text), b"b");
+        assert_eq!((batch.counts.open, batch.counts.joined), (-1, 0));
+    }
+}

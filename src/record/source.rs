@@ -1,0 +1,125 @@
+//! Where records come from that share a tag and metadata: one container's log, one file.
+
+use super::json;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Why records are not delivered; the `reason` label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// No output takes the tag.
+    NoRoute,
+    /// `skip_empty_lines on`.
+    EmptyLine,
+    /// `skip_long_lines on`, or what stood behind the limit of a line that was cut.
+    LongLine,
+    /// `retry_limit` was reached.
+    RetryLimit,
+    /// An output refused it.
+    Refused,
+}
+
+impl DropReason {
+    /// As metrics write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::EmptyLine => "empty_line",
+            Self::LongLine => "long_line",
+            Self::RetryLimit => "retry_limit",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The keys under which a record's text, stream, time and tag appear.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeyNames {
+    /// Of the message.
+    pub text: &'static str,
+    /// Of the CRI tag, if it is shown.
+    pub tag: Option<&'static str>,
+}
+
+impl KeyNames {
+    /// `multiline.parser cri`.
+    pub const CRI: Self = Self { text: "log", tag: Some("_p") };
+    /// `parser cri`.
+    pub const CRI_PARSER: Self = Self { text: "message", tag: Some("logtag") };
+    /// Docker's JSON files.
+    pub const DOCKER: Self = Self { text: "log", tag: None };
+}
+
+/// A field that all records of a source have.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Its key.
+    pub key: String,
+    /// Structured, for look-ups.
+    pub value: Value,
+    /// It hides a record's own field of that key, as the kubernetes filter's map does.
+    pub wins: bool,
+    /// `"key":value`, for outputs to splice in.
+    pub json: Vec<u8>,
+}
+
+/// What an input knows of a source before the filters have seen it.
+#[derive(Debug, Clone, Default)]
+pub struct SourceDraft {
+    /// Number of the input among the configuration's inputs.
+    pub input: usize,
+    /// For routing.
+    pub tag: String,
+    /// The file as the glob found it.
+    pub path: Option<String>,
+    /// The file behind the links; for a container it names pod, UID and container.
+    pub real_path: Option<String>,
+    /// The key of a line's text.
+    pub text_key: String,
+    /// The key of a line's place in the file, if it is asked for.
+    pub offset_key: Option<String>,
+    /// Kubernetes namespace, a label of the metrics.
+    pub namespace: Option<String>,
+    /// Fields of all its records.
+    pub shared: Vec<Shared>,
+}
+
+impl SourceDraft {
+    /// Adds a shared field, in the place of one of that key.
+    pub fn share(&mut self, key: &str, value: Value, wins: bool) {
+        let mut rendered = Vec::new();
+        json::push_string(&mut rendered, key.as_bytes());
+        rendered.push(b':');
+        rendered.extend_from_slice(value.to_string().as_bytes());
+        self.shared.retain(|s| s.key != key);
+        self.shared.push(Shared { key: key.to_owned(), value, wins, json: rendered });
+    }
+}
+
+/// Where records come from, planned: its filters have been asked and its outputs are known.
+#[derive(Debug)]
+pub struct Source {
+    /// What the input and the filters said of it.
+    pub draft: SourceDraft,
+    /// `,"key":value` of all shared fields.
+    pub shared_json: Vec<u8>,
+    /// `"log":`, ready to write.
+    pub text_key_json: Vec<u8>,
+    /// Outputs that take it, by number, each with what must not share a request.
+    pub outputs: Vec<(usize, Arc<str>)>,
+}
+
+impl Source {
+    /// Closes a draft.
+    pub fn new(draft: SourceDraft, outputs: Vec<(usize, Arc<str>)>) -> Self {
+        let mut shared_json = Vec::new();
+        for shared in &draft.shared {
+            shared_json.push(b',');
+            shared_json.extend_from_slice(&shared.json);
+        }
+        let mut text_key_json = Vec::new();
+        json::push_string(&mut text_key_json, draft.text_key.as_bytes());
+        text_key_json.push(b':');
+        Self { draft, shared_json, text_key_json, outputs }
+    }
+}

@@ -1,0 +1,413 @@
+//! Times: RFC 3339 as container runtimes write it, strptime formats, and the forms in which outputs write dates.
+
+use super::json::push_u64;
+
+const DAY: i64 = 86_400;
+const BILLION: i64 = 1_000_000_000;
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant's formula). Days of a month may run over:
+/// February 30 is March 1, as in Fluent Bit.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days - era * 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
+/// Reads RFC 3339 times; remembers the last second, since neighbouring lines share it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rfc3339 {
+    text: [u8; 19],
+    seconds: i64,
+}
+
+impl Default for Rfc3339 {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01T00:00:00", seconds: 0 }
+    }
+}
+
+impl Rfc3339 {
+    /// `2024-03-01T10:00:00.123456789Z`, with 0 to 9 digits of fraction and any offset: nanoseconds since 1970.
+    #[inline]
+    pub fn parse(&mut self, text: &[u8]) -> Option<i64> {
+        let (head, rest) = text.split_first_chunk::<19>()?;
+        if *head != self.text {
+            self.seconds = civil_seconds(head)?;
+            self.text = *head;
+        }
+        let (nanos, zone) = fraction(rest)?;
+        let offset = if zone == b"Z" { 0 } else { zone_offset(zone)? };
+        Some((self.seconds - offset) * BILLION + nanos)
+    }
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
+}
+
+/// `2024-03-01T10:00:00` as seconds since 1970.
+fn civil_seconds(text: &[u8; 19]) -> Option<i64> {
+    let signs = [text[4], text[7], text[13], text[16]] == *b"--::" && matches!(text[10], b'T' | b't');
+    let (year, month, day) = (digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?);
+    let (hour, minute, second) = (digits(&text[11..13])?, digits(&text[14..16])?, digits(&text[17..19])?);
+    let fits = signs && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    fits.then(|| days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second)
+}
+
+/// `.123Z` → nanoseconds and what follows them.
+#[inline]
+fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let Some((b'.', rest)) = text.split_first() else { return Some((0, text)) };
+    let mut nanos = 0i64;
+    let mut count = 0;
+    for digit in rest.iter().take_while(|d| d.is_ascii_digit()).take(9) {
+        nanos = nanos * 10 + i64::from(digit - b'0');
+        count += 1;
+    }
+    const SCALE: [i64; 10] =
+        [BILLION, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    (count > 0).then(|| (nanos * SCALE[count], &rest[count..]))
+}
+
+/// `Z`, `+02:00`, `-0730`, `+02` in seconds east of UTC.
+pub fn zone_offset(text: &[u8]) -> Option<i64> {
+    let (sign, rest) = match text.split_first()? {
+        (b'Z' | b'z', []) => return Some(0),
+        (b'+', rest) => (1, rest),
+        (b'-', rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest.len() {
+        5 if rest[2] == b':' => (&rest[..2], &rest[3..]),
+        4 => rest.split_at(2),
+        2 => (rest, &b"0"[..]),
+        _ => return None,
+    };
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// The ways in which Fluent Bit's outputs write a record's date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateFormat {
+    /// Seconds with microseconds: `1709287200.123457`.
+    Double,
+    /// `2024-03-01T10:00:00.123456Z`, cut to microseconds.
+    Iso8601,
+    /// Whole seconds.
+    Epoch,
+    /// Whole milliseconds.
+    EpochMs,
+    /// `2024-03-01 10:00:00.123456`, cut to microseconds.
+    JavaSqlTimestamp,
+}
+
+/// Writes a date as a JSON value.
+pub fn push_date(out: &mut Vec<u8>, time_ns: i64, format: DateFormat) {
+    let clipped = time_ns.max(0) as u64;
+    match format {
+        DateFormat::Double => push_double(out, clipped),
+        DateFormat::Epoch => push_u64(out, clipped / 1_000_000_000),
+        DateFormat::EpochMs => push_u64(out, clipped / 1_000_000),
+        DateFormat::Iso8601 => {
+            out.push(b'"');
+            push_civil(out, time_ns, b'T');
+            out.extend_from_slice(b"Z\"");
+        }
+        DateFormat::JavaSqlTimestamp => {
+            out.push(b'"');
+            push_civil(out, time_ns, b' ');
+            out.push(b'"');
+        }
+    }
+}
+
+fn push_double(out: &mut Vec<u8>, time_ns: u64) {
+    let micros = (time_ns + 500) / 1_000;
+    push_u64(out, micros / 1_000_000);
+    let rest = micros % 1_000_000;
+    if rest > 0 {
+        out.push(b'.');
+        push_padded(out, rest, 6);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
+fn push_padded(out: &mut Vec<u8>, number: u64, width: u32) {
+    (0..width).rev().for_each(|place| out.push(b'0' + (number / 10u64.pow(place) % 10) as u8));
+}
+
+/// `2024-03-01T10:00:00.123456`.
+fn push_civil(out: &mut Vec<u8>, time_ns: i64, between: u8) {
+    let seconds = time_ns.div_euclid(BILLION);
+    let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
+    let second = seconds.rem_euclid(DAY) as u64;
+    push_padded(out, year.clamp(0, 9999) as u64, 4);
+    for (sign, number) in [(b'-', month as u64), (b'-', day as u64), (between, second / 3600)] {
+        out.push(sign);
+        push_padded(out, number, 2);
+    }
+    for number in [second / 60 % 60, second % 60] {
+        out.push(b':');
+        push_padded(out, number, 2);
+    }
+    out.push(b'.');
+    push_padded(out, time_ns.rem_euclid(BILLION) as u64 / 1_000, 6);
+}
+
+/// Reads `text` by a strptime format: `%Y %y %m %d %e %H %I %M %S %p %j %b %B %h %a %A %T %D %F %R %s %z %Z %n %t %%` and,
+/// beyond strptime, `%L` or `%f`: a fraction of 1 to 9 digits, its point optional. A year that is missing is `this_year`.
+/// Nanoseconds since 1970; `None` where the text does not fit or goes on.
+pub fn strptime(text: &str, format: &str, this_year: i64) -> Option<i64> {
+    let mut parts = Parts { year: this_year, ..Parts::default() };
+    let rest = parts.read(text, format)?;
+    rest.is_empty().then(|| parts.nanos())
+}
+
+#[derive(Debug)]
+struct Parts {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    nanos: i64,
+    offset: i64,
+    afternoon: Option<bool>,
+    day_of_year: Option<i64>,
+    epoch: Option<i64>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            year: 1970,
+            month: 1,
+            day: 1,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            nanos: 0,
+            offset: 0,
+            afternoon: None,
+            day_of_year: None,
+            epoch: None,
+        }
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+];
+const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+
+impl Parts {
+    fn read<'t>(&mut self, mut text: &'t str, format: &str) -> Option<&'t str> {
+        let mut signs = format.chars();
+        while let Some(sign) = signs.next() {
+            text = match sign {
+                '%' => self.field(text, signs.next()?)?,
+                c if c.is_whitespace() => text.trim_start(),
+                c => text.strip_prefix(c)?,
+            };
+        }
+        Some(text)
+    }
+
+    fn field<'t>(&mut self, text: &'t str, field: char) -> Option<&'t str> {
+        let mut number = |slot: fn(&mut Self) -> &mut i64, width: usize, range: std::ops::RangeInclusive<i64>| {
+            let (value, rest) = take_number(text.trim_start_matches(' '), width)?;
+            *slot(self) = value;
+            range.contains(&value).then_some(rest)
+        };
+        match field {
+            'Y' => number(|p| &mut p.year, 4, 0..=9999),
+            'm' => number(|p| &mut p.month, 2, 1..=12),
+            'd' | 'e' => number(|p| &mut p.day, 2, 1..=31),
+            'H' | 'k' => number(|p| &mut p.hour, 2, 0..=23),
+            'I' | 'l' => number(|p| &mut p.hour, 2, 1..=12),
+            'M' => number(|p| &mut p.minute, 2, 0..=59),
+            'S' => number(|p| &mut p.second, 2, 0..=60),
+            'T' => self.read(text, "%H:%M:%S"),
+            'D' => self.read(text, "%m/%d/%y"),
+            'F' => self.read(text, "%Y-%m-%d"),
+            'R' => self.read(text, "%H:%M"),
+            'n' | 't' => Some(text.trim_start()),
+            '%' => text.strip_prefix('%'),
+            _ => self.named(text, field),
+        }
+    }
+
+    fn named<'t>(&mut self, text: &'t str, field: char) -> Option<&'t str> {
+        match field {
+            'y' => {
+                let (year, rest) = take_number(text, 2)?;
+                self.year = if year < 69 { 2000 + year } else { 1900 + year };
+                Some(rest)
+            }
+            'j' => {
+                let (day, rest) = take_number(text, 3)?;
+                self.day_of_year = Some(day);
+                (1..=366).contains(&day).then_some(rest)
+            }
+            'b' | 'B' | 'h' => {
+                let (month, rest) = take_name(text, &MONTHS)?;
+                self.month = month + 1;
+                Some(rest)
+            }
+            'a' | 'A' => take_name(text, &WEEKDAYS).map(|(_, rest)| rest),
+            'p' => {
+                let (half, rest) = text.split_at_checked(2)?;
+                self.afternoon = Some(half.eq_ignore_ascii_case("pm"));
+                (half.eq_ignore_ascii_case("am") || self.afternoon == Some(true)).then_some(rest)
+            }
+            's' => {
+                let (seconds, rest) = take_number(text, 18)?;
+                self.epoch = Some(seconds);
+                Some(rest)
+            }
+            'L' | 'f' | 'N' => {
+                let bare = text.strip_prefix(['.', ',']).unwrap_or(text);
+                let point = format!(".{}", &bare[..bare.bytes().take_while(u8::is_ascii_digit).count().min(9)]);
+                self.nanos = fraction(point.as_bytes())?.0;
+                Some(bare.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
+            'z' => {
+                let end = text.find(|c: char| !matches!(c, '+' | '-' | ':' | '0'..='9' | 'Z' | 'z')).unwrap_or(text.len());
+                self.offset = zone_offset(text[..end].as_bytes())?;
+                Some(&text[end..])
+            }
+            'Z' => Some(text.trim_start_matches(|c: char| c.is_ascii_alphabetic())),
+            _ => None,
+        }
+    }
+
+    fn nanos(&self) -> i64 {
+        if let Some(seconds) = self.epoch {
+            return seconds.saturating_mul(BILLION).saturating_add(self.nanos);
+        }
+        let hour = match self.afternoon {
+            Some(true) => self.hour % 12 + 12,
+            Some(false) => self.hour % 12,
+            None => self.hour,
+        };
+        let days = match self.day_of_year {
+            Some(day) => days_from_civil(self.year, 1, 1) + day - 1,
+            None => days_from_civil(self.year, self.month, self.day),
+        };
+        let seconds = days * DAY + hour * 3600 + self.minute * 60 + self.second - self.offset;
+        seconds.saturating_mul(BILLION).saturating_add(self.nanos)
+    }
+}
+
+fn take_number(text: &str, width: usize) -> Option<(i64, &str)> {
+    let len = text.bytes().take(width).take_while(u8::is_ascii_digit).count();
+    Some((text.get(..len)?.parse().ok()?, &text[len..]))
+}
+
+/// A full or three-letter name, in any case: its number and what follows.
+fn take_name<'t>(text: &'t str, names: &[&str]) -> Option<(i64, &'t str)> {
+    let starts = |name: &str| text.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
+    let full = names.iter().position(|n| starts(n)).map(|i| (i, names[i].len()));
+    let (index, len) = full.or_else(|| names.iter().position(|n| starts(&n[..3])).map(|i| (i, 3)))?;
+    Some((index as i64, &text[len..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339() {
+        let mut time = Rfc3339::default();
+        for (text, expect) in [
+            ("2024-03-01T10:00:00.123456789Z", Some(1_709_287_200_123_456_789)),
+            ("2024-03-01T10:00:00.1Z", Some(1_709_287_200_100_000_000)),
+            ("2024-03-01T10:00:00Z", Some(1_709_287_200_000_000_000)),
+            ("2024-03-01T12:00:02.25+02:00", Some(1_709_287_202_250_000_000)),
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("1969-12-31T23:59:59.5Z", Some(-500_000_000)),
+            ("2024-02-29T00:00:00-07:30", Some(1_709_191_800_000_000_000)),
+            ("2024-03-01T10:00:00.Z", None),
+            ("2024-03-01T10:00:00", None),
+            ("2024-13-01T10:00:00Z", None),
+            ("2024-03-01T24:00:00Z", None),
+            ("2024-03-01 10:00:00Z", None),
+            ("2024-03-01T10:00:00.1234567890Z", None),
+            ("2024-03-01T10:00:00+2", None),
+            ("", None),
+        ] {
+            assert_eq!(time.parse(text.as_bytes()), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn civil_dates_round_trip() {
+        proptest::proptest!(|(days in -200_000i64..2_000_000)| {
+            let (y, m, d) = civil_from_days(days);
+            proptest::prop_assert_eq!(days_from_civil(y, m, d), days);
+        });
+    }
+
+    #[test]
+    fn strptime_formats() {
+        let second = 1_709_287_200;
+        for (text, format, expect) in [
+            ("2024-03-01T10:00:00.123Z", "%Y-%m-%dT%H:%M:%S.%L%z", Some(second * 1000 + 123)),
+            ("2024-03-01T10:00:00.123+0100", "%Y-%m-%dT%H:%M:%S.%L%z", Some((second - 3600) * 1000 + 123)),
+            ("01/Mar/2024:10:00:00 +0000", "%d/%b/%Y:%H:%M:%S %z", Some(second * 1000)),
+            ("Fri Mar  1 10:00:00 2024", "%a %b %d %H:%M:%S %Y", Some(second * 1000)),
+            ("1709287200", "%s", Some(second * 1000)),
+            ("1709287200.5", "%s.%L", Some(second * 1000 + 500)),
+            ("03/01/24 10:00 AM", "%D %I:%M %p", Some(second * 1000)),
+            ("Mar  1 10:00:00", "%b %e %T", Some(second * 1000)),
+            ("2024-061 10:00", "%Y-%j %R", Some(second * 1000)),
+            ("2024-03-01T10:00:00Z trailing", "%Y-%m-%dT%H:%M:%S%z", None),
+            ("2024-03-0x", "%Y-%m-%d", None),
+            ("", "%Y", None),
+        ] {
+            assert_eq!(strptime(text, format, 2024), expect.map(|ms: i64| ms * 1_000_000), "{text} by {format}");
+        }
+    }
+
+    #[test]
+    fn strptime_never_panics() {
+        proptest::proptest!(|(text in "\\PC{0,30}", format in "(%?\\PC){0,12}")| {
+            let _ = strptime(&text, &format, 2024);
+        });
+    }
+
+    #[test]
+    fn dates_are_written_as_fluent_bit_writes_them() {
+        for (format, expect) in [
+            (DateFormat::Double, "1709287200.123457"),
+            (DateFormat::Iso8601, "\"2024-03-01T10:00:00.123456Z\""),
+            (DateFormat::Epoch, "1709287200"),
+            (DateFormat::EpochMs, "1709287200123"),
+            (DateFormat::JavaSqlTimestamp, "\"2024-03-01 10:00:00.123456\""),
+        ] {
+            let mut out = Vec::new();
+            push_date(&mut out, 1_709_287_200_123_456_789, format);
+            assert_eq!(String::from_utf8_lossy(&out), expect);
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What is wrong with a configuration: all of it, each with its place and a remedy.
 
+use super::secret::Secrets;
+use super::source::Sources;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,13 +44,19 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Severity {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Without the line; [`Report`] shows that too.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.severity {
-            Severity::Error => "error",
-            Severity::Note => "note",
-        };
-        write!(f, "{word}: {}", self.message)?;
+        write!(f, "{}: {}", self.severity.word(), self.message)?;
         if let Some(at) = &self.at {
             write!(f, "\n  --> {at}")?;
         }
@@ -59,11 +67,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything found while reading a configuration. Collects; never stops at the first.
+/// Everything found while reading a configuration. Collects; never stops at the first. Its `Display` shows every problem with
+/// its line, in the order of the files, and a count at the end; secrets are hidden there.
 #[derive(Debug, Default)]
 pub struct Report {
     /// In the order of finding.
     pub problems: Vec<Problem>,
+    pub(super) sources: Sources,
+    pub(super) secrets: Secrets,
 }
 
 impl Report {

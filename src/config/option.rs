@@ -14,6 +14,8 @@ pub struct Opt {
     pub presence: Presence,
     /// One sentence or more.
     pub help: &'static str,
+    /// Fluent Bit's key, taken so that its configurations run, but it changes nothing here: why.
+    pub no_effect: Option<&'static str>,
 }
 
 /// Must an option be there, and what holds when it is not?
@@ -33,6 +35,10 @@ pub enum Presence {
 pub trait OptionValue: Sized {
     /// The word of the reference: `size`, `boolean`, `json|json_lines`.
     const KIND: &'static str;
+    /// Are blanks around the text a part of the value?
+    const KEEPS_BLANKS: bool = false;
+    /// Do the items of a YAML list make one value, as if they were written with commas between them?
+    const JOINS: bool = false;
     /// Reads the text of a value.
     ///
     /// # Errors
@@ -40,59 +46,35 @@ pub trait OptionValue: Sized {
     fn parse(text: &str) -> Result<Self, String>;
 }
 
-/// Bytes: `512`, `32k`, `5M`, `1G`; powers of 1,024 but for what the field writes as decimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-/// A length of time: `5` (seconds), `0.5`, `10s`, `2m`, `1h`, `7d`, `250ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Duration(pub std::time::Duration);
-
-/// Comma-separated texts, blanks around them cut, empty ones left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct List(pub Vec<String>);
-
-impl OptionValue for String {
-    const KIND: &'static str = "string";
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(text.to_owned())
-    }
-}
-
-impl OptionValue for List {
-    const KIND: &'static str = "list";
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()))
-    }
-}
-
-impl OptionValue for bool {
-    const KIND: &'static str = "boolean";
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "on" | "true" | "yes" => Ok(true),
-            "off" | "false" | "no" => Ok(false),
-            _ => Err("expected on or off (true, false, yes, no)".into()),
-        }
-    }
-}
-
 /// Reads one entry as `T`; a value that does not fit is reported with its place.
 pub fn read_entry<T: OptionValue>(section: &Section, entry: &Entry, report: &mut Report) -> Option<T> {
-    match T::parse(entry.value.trim()) {
+    read_text(section, entry, &entry.value, report)
+}
+
+fn read_text<T: OptionValue>(section: &Section, entry: &Entry, text: &str, report: &mut Report) -> Option<T> {
+    match T::parse(if T::KEEPS_BLANKS { text } else { text.trim() }) {
         Ok(value) => Some(value),
         Err(hint) => {
-            let what = format!("option `{}` of {} cannot be `{}`", entry.key, section.title(), entry.value);
+            let what = format!("option `{}` of {} cannot be `{}`", entry.key, section.title(), entry.shown_value());
             report.error(Some(&entry.value_at), what, Some(hint));
             None
         }
     }
 }
 
+/// Reads the entry that counts: the last, or the whole list that it ends.
+fn read_last<T: OptionValue>(section: &Section, last: &Entry, report: &mut Report) -> Option<T> {
+    if !T::JOINS {
+        return read_entry(section, last, report);
+    }
+    let items: Vec<&str> = section.entries.iter().filter(|e| e.is_of_one_list_with(last)).map(|e| e.value.as_str()).collect();
+    read_text(section, last, &items.join(","), report)
+}
+
 /// Reads a required option.
 pub fn read_required<T: OptionValue>(section: &Section, key: &'static str, report: &mut Report) -> Option<T> {
     match section.get(key) {
-        Some(entry) => read_entry(section, entry, report),
+        Some(entry) => read_last(section, entry, report),
         None => {
             let what = format!("{} needs the option `{key}`", section.title());
             report.error(Some(&section.at), what, Some(format!("add `{key}` ({})", T::KIND)));
@@ -105,7 +87,7 @@ pub fn read_required<T: OptionValue>(section: &Section, key: &'static str, repor
 #[allow(clippy::option_option, reason = "missing and wrong are two things")]
 pub fn read_optional<T: OptionValue>(section: &Section, key: &'static str, report: &mut Report) -> Option<Option<T>> {
     match section.get(key) {
-        Some(entry) => read_entry(section, entry, report).map(Some),
+        Some(entry) => read_last(section, entry, report).map(Some),
         None => Some(None),
     }
 }
@@ -113,7 +95,7 @@ pub fn read_optional<T: OptionValue>(section: &Section, key: &'static str, repor
 /// Reads an option that has a default.
 pub fn read_default<T: OptionValue>(section: &Section, key: &'static str, text: &str, report: &mut Report) -> Option<T> {
     match section.get(key) {
-        Some(entry) => read_entry(section, entry, report),
+        Some(entry) => read_last(section, entry, report),
         None => T::parse(text).ok(),
     }
 }
@@ -138,14 +120,17 @@ pub fn read_repeated<T: OptionValue>(section: &Section, key: &'static str, repor
 ///         /// A header; may be given several times.
 ///         header: String, "header", repeated;
 ///     }
+///     no_effect {
+///         "db.locking": "one drave owns its state folder anyway";
+///     }
 /// }
 /// ```
-/// `optional` fields are `Option<T>`, `repeated` ones `Vec<T>`.
+/// `optional` fields are `Option<T>`, `repeated` ones `Vec<T>`. The keys under `no_effect` are taken with a note that says why.
 #[macro_export]
 macro_rules! options {
     ($(#[doc = $about:literal])* $vis:vis struct $Name:ident {
         $( $(#[doc = $help:literal])* $field:ident : $ty:ty , $key:literal , $how:ident $($default:literal)? ; )*
-    }) => {
+    } $(no_effect { $( $idle:literal : $reason:literal ; )* })?) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone)]
         $vis struct $Name { $( $(#[doc = $help])* pub $field: $crate::options!(@type $how $ty), )* }
@@ -156,7 +141,14 @@ macro_rules! options {
                 kind: <$ty as $crate::config::OptionValue>::KIND,
                 presence: $crate::options!(@presence $how $($default)?),
                 help: concat!($($help, "\n"),*).trim_ascii(),
-            }, )* ];
+                no_effect: None,
+            }, )* $($( $crate::config::Opt {
+                name: $idle,
+                kind: "string",
+                presence: $crate::config::Presence::Optional,
+                help: concat!("No effect: ", $reason, "."),
+                no_effect: Some($reason),
+            }, )*)? ];
             /// Reads the options of a section; `None` when something was wrong, and then all of it is in the report.
             pub fn from_section(section: &$crate::config::Section, report: &mut $crate::config::Report) -> Option<Self> {
                 $( let $field = $crate::options!(@read $how $ty, section, $key, report $(, $default)?); )*
@@ -184,18 +176,4 @@ macro_rules! options {
     (@read default $ty:ty, $section:ident, $key:literal, $report:ident, $default:literal) => {
         $crate::config::read_default::<$ty>($section, $key, $default, $report)
     };
-}
-
-impl OptionValue for Size {
-    const KIND: &'static str = "size";
-    fn parse(_text: &str) -> Result<Self, String> {
-        Err("todo".into())
-    }
-}
-
-impl OptionValue for Duration {
-    const KIND: &'static str = "time";
-    fn parse(_text: &str) -> Result<Self, String> {
-        Err("todo".into())
-    }
 }

@@ -1,6 +1,7 @@
 //! A section as both syntaxes give it: a plugin name and keys with text values, each with its place.
 
-use super::{Location, Opt, Report};
+use super::secret::{MASK, hide_line, is_secret_key};
+use super::{List, Location, Opt, OptionValue, Presence, Report};
 use std::path::{Path, PathBuf};
 
 /// Which kind of section it is; the word that messages use.
@@ -13,6 +14,7 @@ pub enum SectionKind {
     Output,
     Parser,
     MultilineParser,
+    Processor,
 }
 
 impl SectionKind {
@@ -25,7 +27,13 @@ impl SectionKind {
             Self::Output => "output",
             Self::Parser => "parser",
             Self::MultilineParser => "multiline_parser",
+            Self::Processor => "processor",
         }
+    }
+
+    /// Is it something that a parsers_file may hold?
+    pub(super) fn is_parser(self) -> bool {
+        matches!(self, Self::Parser | Self::MultilineParser)
     }
 }
 
@@ -41,6 +49,29 @@ pub struct Entry {
     /// Where the value stands.
     pub value_at: Location,
 }
+
+impl Entry {
+    /// The value as messages may show it: on one line, not long, and never a secret.
+    pub fn shown_value(&self) -> String {
+        if is_secret_key(&self.key) { MASK.into() } else { hide_line(&shortened(&self.value)) }
+    }
+
+    /// Did both come from one YAML list?
+    pub(super) fn is_of_one_list_with(&self, other: &Self) -> bool {
+        self.key == other.key && self.key_at == other.key_at
+    }
+}
+
+fn shortened(value: &str) -> String {
+    let line = value.lines().next().unwrap_or_default();
+    match line.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.len() < value.trim_end().len() => format!("{line}…"),
+        None => line.into(),
+    }
+}
+
+const VALUE_CHARS_MAX: usize = 60;
 
 /// One section of a configuration.
 #[derive(Debug, Clone)]
@@ -78,16 +109,34 @@ impl Section {
         if self.name.is_empty() { self.kind.word().into() } else { format!("{} {}", self.kind.word(), self.name) }
     }
 
-    /// Reports every key that none of the declarations knows, with the nearest name as a hint.
+    /// Reports every key that none of the declarations knows (with the nearest name as a hint), every key that has no
+    /// effect, and every list where one value is expected.
     pub fn check_keys(&self, declared: &[&[Opt]], report: &mut Report) {
         let known = || declared.iter().flat_map(|d| d.iter());
-        for entry in &self.entries {
-            if !known().any(|o| o.name == entry.key) {
-                let hint = nearest(&entry.key, known().map(|o| o.name)).map(|n| format!("did you mean `{n}`?"));
-                let what = format!("unknown option `{}` of {}", entry.key, self.title());
-                report.error(Some(&entry.key_at), what, hint);
+        for (index, entry) in self.entries.iter().enumerate() {
+            let follows_in_list = index > 0 && entry.is_of_one_list_with(&self.entries[index - 1]);
+            match known().find(|o| o.name == entry.key) {
+                _ if follows_in_list => {}
+                Some(option) => self.check_use(entry, option, report),
+                None => self.report_unknown(entry, known().map(|o| o.name), report),
             }
         }
+    }
+
+    fn check_use(&self, entry: &Entry, option: &Opt, report: &mut Report) {
+        let items = self.entries.iter().filter(|e| e.is_of_one_list_with(entry)).count();
+        if let Some(reason) = option.no_effect {
+            let what = format!("option `{}` of {} has no effect", entry.key, self.title());
+            report.note(Some(&entry.key_at), what, Some(reason.into()));
+        } else if items > 1 && option.presence != Presence::Repeated && option.kind != List::KIND {
+            let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
+            report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
+        }
+    }
+
+    fn report_unknown<'a>(&self, entry: &Entry, known: impl Iterator<Item = &'a str>, report: &mut Report) {
+        let hint = nearest(&entry.key, known).map(|n| format!("did you mean `{n}`?"));
+        report.error(Some(&entry.key_at), format!("unknown option `{}` of {}", entry.key, self.title()), hint);
     }
 }
 

@@ -1,0 +1,99 @@
+//! How a report looks:
+//!
+//! ```text
+//! error: unknown option `pth` of input tail
+//!   --> agent.conf:14:5
+//! 14 |     pth /var/log/*.log
+//!    |     ^^^
+//!   hint: did you mean `path`?
+//!
+//! 1 error, 2 notes
+//! ```
+
+use super::secret::hide_line;
+use super::{Location, Problem, Report, Severity};
+use std::fmt;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        for problem in self.in_order() {
+            self.show(problem, f)?;
+            writeln!(f)?;
+        }
+        writeln!(f, "{}", self.count())
+    }
+}
+
+impl Report {
+    /// "3 errors, 1 note".
+    fn count(&self) -> String {
+        let of = |severity| self.problems.iter().filter(|p| p.severity == severity).count();
+        let counts = [(of(Severity::Error), "error"), (of(Severity::Note), "note")];
+        let shown = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}{}", if *n == 1 { "" } else { "s" }));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What has no place first, then as a reader meets it in the files.
+    fn in_order(&self) -> Vec<&Problem> {
+        let mut problems: Vec<&Problem> = self.problems.iter().collect();
+        problems.sort_by_key(|p| p.at.as_ref().map(|at| self.sources.order(at)));
+        problems
+    }
+
+    fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hide = |text: &str| printable(&self.secrets.hide(text));
+        writeln!(f, "{}: {}", problem.severity.word(), hide(&problem.message))?;
+        let gutter = problem.at.as_ref().map_or(2, |at| at.line.to_string().len());
+        if let Some(at) = &problem.at {
+            writeln!(f, "{:gutter$}--> {at}", "")?;
+            self.show_line(at, gutter, f)?;
+        }
+        match &problem.hint {
+            Some(hint) => writeln!(f, "{:gutter$}hint: {}", "", hide(hint)),
+            None => Ok(()),
+        }
+    }
+
+    fn show_line(&self, at: &Location, gutter: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(line) = self.sources.line(at) else { return Ok(()) };
+        let line = self.secrets.hide(&hide_line(line));
+        let (before, after) = split_at_column(&line, at.column);
+        let (before, after) = (window(&printable(before)), printable(after));
+        let shown: String = after.chars().take(CHARS_AFTER_MAX).collect();
+        writeln!(f, "{:>gutter$} | {}", at.line, format!("{before}{shown}").trim_end())?;
+        let blanks = before.chars().count();
+        writeln!(f, "{:gutter$} | {:blanks$}{}", "", "", "^".repeat(word_chars(&shown)))
+    }
+}
+
+/// Of a long line only so much is shown on either side of the caret.
+const CHARS_BEFORE_MAX: usize = 80;
+const CHARS_AFTER_MAX: usize = 120;
+
+fn split_at_column(line: &str, column: u32) -> (&str, &str) {
+    let chars = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let at = line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at);
+    line.split_at(at)
+}
+
+fn window(before: &str) -> String {
+    match before.chars().count().saturating_sub(CHARS_BEFORE_MAX) {
+        0 => before.into(),
+        extra => std::iter::once('…').chain(before.chars().skip(extra)).collect(),
+    }
+}
+
+/// Tabs as blanks, and nothing that a terminal would act upon.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c == '\t' { ' ' } else { '\u{FFFD}' };
+    text.chars().map(|c| if c.is_control() && c != '\n' { shown(c) } else { c }).collect()
+}
+
+/// How many characters the word at the caret has; at least one.
+fn word_chars(after: &str) -> usize {
+    let word = after.split(char::is_whitespace).next().unwrap_or_default();
+    word.trim_end_matches([':', ',', ']', '}']).chars().count().max(1)
+}

@@ -1,0 +1,143 @@
+//! The `service` section: what holds for the whole process.
+
+use super::{Duration, Size};
+use std::path::PathBuf;
+
+crate::option_enum! {
+    /// How much is said.
+    pub enum LogLevel {
+        /// Nothing.
+        Off = "off",
+        /// What went wrong.
+        Error = "error",
+        /// And what may go wrong.
+        Warn = "warn" | "warning",
+        /// And what was done.
+        Info = "info",
+        /// And how.
+        Debug = "debug",
+        /// And each step.
+        Trace = "trace",
+    }
+}
+
+crate::option_enum! {
+    /// How drave's own messages look.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+crate::options! {
+    /// What holds for the whole process.
+    pub struct ServiceOptions {
+        /// How long records wait for company before they are sent.
+        flush: Duration, "flush", default "1";
+        /// How long a stop may take to deliver what was read.
+        grace: Duration, "grace", default "5";
+        /// How much drave says about itself: off, error, warn, info, debug or trace.
+        log_level: LogLevel, "log_level", default "info";
+        /// A file for drave's own messages; without it they go to stderr.
+        log_file: PathBuf, "log_file", optional;
+        /// The form of drave's own messages.
+        log_format: LogFormat, "log_format", default "text";
+        /// A file with parsers, in either syntax; may be given several times.
+        parsers_file: PathBuf, "parsers_file", repeated;
+        /// Serves health, metrics and what each input and output is doing.
+        http_server: bool, "http_server", default "off";
+        /// The address of that server; empty means every address of the host, IPv4 and IPv6.
+        http_listen: String, "http_listen", default "";
+        /// Its port.
+        http_port: u16, "http_port", default "2020";
+        /// Where positions, spools and cached metadata are kept.
+        state_dir: PathBuf, "state_dir", optional;
+        /// How much memory records may take, over all inputs and outputs.
+        mem_limit: Size, "mem_limit", default "24M";
+        /// How many threads send.
+        threads: u16, "threads", default "2";
+        /// Fluent Bit goes to the background with this; drave stays in the foreground.
+        daemon: bool, "daemon", default "off";
+        /// How large a record may become that a multiline parser joins.
+        multiline_buffer_limit: Size, "multiline_buffer_limit", default "2M";
+    }
+    no_effect {
+        "flush.adaptive": "requests are sent when they are full or `flush` is over";
+        "hot_reload": "reloading needs no switch";
+        "hot_reload.ensure_thread_safety": "reloading needs no switch";
+        "hot_reload.timeout": "reloading needs no switch";
+        "storage.path": "the file that is read is the first buffer; what has to be kept is kept in `state_dir`";
+        "storage.type": "the file that is read is the first buffer";
+        "storage.inherit": "the file that is read is the first buffer";
+        "storage.sync": "what is kept on disk is always synced before a position moves";
+        "storage.checksum": "what is kept on disk always has a checksum";
+        "storage.metrics": "these metrics are always there";
+        "storage.backlog.mem_limit": "`mem_limit` covers the backlog too";
+        "storage.backlog.flush_on_shutdown": "a backlog stays on disk until the next start";
+        "storage.max_chunks_up": "memory is limited in bytes, by `mem_limit`";
+        "storage.trim_files": "there are no chunk files";
+        "storage.delete_irrecoverable_chunks": "there are no chunk files";
+        "storage.keep.rejected": "there are no chunk files";
+        "storage.rejected.path": "there are no chunk files";
+        "storage.rejected.limit": "there are no chunk files";
+        "health_check": "the health endpoint is always there when `http_server` is on";
+        "hc_errors_count": "health is judged by what each output delivers";
+        "hc_retry_failure_count": "health is judged by what each output delivers";
+        "hc_period": "health is judged by what each output delivers";
+        "scheduler.base": "each output waits as long as its destination needs between attempts";
+        "scheduler.cap": "each output waits as long as its destination needs between attempts";
+        "json.escape_unicode": "JSON is always written as UTF-8";
+        "json.convert_nan_to_null": "JSON never holds NaN";
+        "coro_stack_size": "there are no coroutines";
+        "plugins_file": "plugins cannot be loaded";
+        "streams_file": "there is no stream processor";
+        "sp.convert_from_str_to_num": "there is no stream processor";
+        "enable_chunk_trace": "there are no chunks";
+        "security.fips_mode": "TLS is always the same";
+        "dns.mode": "names are resolved by the system";
+        "dns.resolver": "names are resolved by the system";
+        "dns.prefer_ipv4": "every address that a name has is tried";
+        "dns.prefer_ipv6": "every address that a name has is tried";
+    }
+}
+
+/// What holds when the service section is wrong: nothing runs then, but the rest can still be checked. A test keeps this equal to
+/// the declared defaults.
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            flush: Duration(std::time::Duration::from_secs(1)),
+            grace: Duration(std::time::Duration::from_secs(5)),
+            log_level: LogLevel::Info,
+            log_file: None,
+            log_format: LogFormat::Text,
+            parsers_file: Vec::new(),
+            http_server: false,
+            http_listen: String::new(),
+            http_port: 2020,
+            state_dir: None,
+            mem_limit: Size(24_000_000),
+            threads: 2,
+            daemon: false,
+            multiline_buffer_limit: Size(2_000_000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Location, Report, Section, SectionKind};
+
+    #[test]
+    fn the_default_is_what_an_empty_section_gives() {
+        let at = Location { file: "x".into(), line: 1, column: 1 };
+        let section = Section { kind: SectionKind::Service, name: String::new(), at, entries: vec![], folder: "".into() };
+        let mut report = Report::default();
+        let read = ServiceOptions::from_section(&section, &mut report).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", ServiceOptions::default()));
+        assert!(report.problems.is_empty());
+    }
+}

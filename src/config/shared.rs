@@ -1,0 +1,110 @@
+//! The options that every input, every filter and every output has.
+
+use super::{LogLevel, OptionValue, Size};
+
+crate::options! {
+    /// What every input has.
+    pub struct InputShared {
+        /// A name of its own, for messages, metrics and positions.
+        alias: String, "alias", optional;
+        /// What routes its records to filters and outputs.
+        tag: String, "tag", optional;
+        /// How much it says; without it the service's level holds.
+        log_level: LogLevel, "log_level", optional;
+        /// Its share of the memory limit.
+        mem_buf_limit: Size, "mem_buf_limit", optional;
+        /// Off: its records go to no output.
+        routable: bool, "routable", default "on";
+    }
+    no_effect {
+        "storage.type": "the file that is read is the first buffer";
+        "storage.pause_on_chunks_overlimit": "a full output always stops the reading of what is routed to it";
+        "log_suppress_interval": "repeated messages are always held back";
+        "threaded": "inputs choose their threads themselves";
+        "thread.ring_buffer.capacity": "no channel carries records";
+        "thread.ring_buffer.window": "no channel carries records";
+    }
+}
+
+crate::options! {
+    /// What every filter has.
+    pub struct FilterShared {
+        /// The tags of the records that it sees, `*` for any text.
+        match_tags: String, "match", optional;
+        /// The same as a regular expression.
+        match_regex: String, "match_regex", optional;
+        /// A name of its own, for messages and metrics.
+        alias: String, "alias", optional;
+        /// How much it says; without it the service's level holds.
+        log_level: LogLevel, "log_level", optional;
+    }
+    no_effect {
+        "log_suppress_interval": "repeated messages are always held back";
+    }
+}
+
+crate::options! {
+    /// What every output has.
+    pub struct OutputShared {
+        /// The tags of the records that it gets, `*` for any text.
+        match_tags: String, "match", optional;
+        /// The same as a regular expression.
+        match_regex: String, "match_regex", optional;
+        /// A name of its own, for messages, metrics and its spool.
+        alias: String, "alias", optional;
+        /// How much it says; without it the service's level holds.
+        log_level: LogLevel, "log_level", optional;
+        /// How often a request is sent again before it is given up: a number, `no_limits` or `no_retries`.
+        retry_limit: RetryLimit, "retry_limit", optional;
+    }
+    no_effect {
+        "workers": "all outputs share the service's threads";
+        "storage.total_limit_size": "an output's memory share and spool limit what waits for it";
+        "log_suppress_interval": "repeated messages are always held back";
+        "no_multiplex": "no output shares a queue with another";
+    }
+}
+
+/// How often a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryLimit {
+    /// Until it is delivered.
+    Unlimited,
+    /// At most so many times; 0 for never.
+    Times(u32),
+}
+
+impl OptionValue for RetryLimit {
+    const KIND: &'static str = "integer|no_limits|no_retries";
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "no_limits" | "false" | "off" => Ok(Self::Unlimited),
+            "no_retries" => Ok(Self::Times(0)),
+            number => match number.parse() {
+                Ok(times) if times > 0 => Ok(Self::Times(times)),
+                _ => Err("expected a number from 1, no_limits or no_retries".into()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_limits() {
+        for (text, expect) in [
+            ("5", Some(RetryLimit::Times(5))),
+            ("no_limits", Some(RetryLimit::Unlimited)),
+            ("False", Some(RetryLimit::Unlimited)),
+            ("OFF", Some(RetryLimit::Unlimited)),
+            ("no_retries", Some(RetryLimit::Times(0))),
+            ("0", None),
+            ("-1", None),
+            ("many", None),
+        ] {
+            assert_eq!(RetryLimit::parse(text).ok(), expect, "{text}");
+        }
+    }
+}

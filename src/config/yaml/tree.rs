@@ -1,0 +1,184 @@
+//! A YAML document as nodes that know their places. Scalars keep their text as written: `on`, `5M`, `0.50`.
+//!
+//! Anchors, aliases and `<<` work. What aliases copy is limited, so that a few lines cannot become gigabytes, and so is the depth.
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
+use std::collections::HashMap;
+
+/// A value and its place; line and column count from 1.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// `plain` is without quotes, so that a null can be told from the text "null".
+    Scalar { text: String, plain: bool },
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+/// Why a text is no document.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) message: String,
+}
+
+impl Node {
+    /// Nothing, `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The text of a scalar.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What it is, for messages.
+    pub(super) fn what(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar { .. } => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    fn weight(&self) -> usize {
+        NODE_WEIGHT + match &self.value {
+            Value::Scalar { text, .. } => text.len(),
+            Value::List(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+        }
+    }
+}
+
+const NODE_WEIGHT: usize = 64;
+/// Bytes, about, that anchors and aliases may copy.
+const COPIED_MAX: usize = 4 << 20;
+const DEPTH_MAX: usize = 64;
+
+/// Reads the one document of a text; `None` when there is none.
+pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
+    let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
+    builder.document()
+}
+
+struct Builder<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    anchors: HashMap<usize, Node>,
+    copied: usize,
+}
+
+impl<'t> Builder<'t> {
+    fn document(&mut self) -> Result<Option<Node>, Fault> {
+        let mut root = None;
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(root),
+                (Event::StreamStart | Event::DocumentEnd | Event::Nothing, _) => {}
+                (Event::DocumentStart(_), span) if root.is_some() => return Err(fault(span.start, "a second document begins here")),
+                (Event::DocumentStart(_), _) => root = Some(self.node(0)?),
+                (_, span) => return Err(fault(span.start, "a document should begin here")),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Fault> {
+        match self.parser.next_event() {
+            Some(event) => event.map_err(|error: ScanError| fault(*error.marker(), error.info())),
+            None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
+        }
+    }
+
+    fn node(&mut self, depth: usize) -> Result<Node, Fault> {
+        let (event, span) = self.next()?;
+        self.node_of(event, span, depth)
+    }
+
+    fn node_of(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
+        if depth > DEPTH_MAX {
+            return Err(fault(span.start, "nested too deeply"));
+        }
+        let (anchor, value) = match event {
+            Event::Alias(anchor) => return self.copy(anchor, span.start),
+            Event::Scalar(text, style, anchor, _) => {
+                (anchor, Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain })
+            }
+            Event::SequenceStart(anchor, _) => (anchor, Value::List(self.list(depth)?)),
+            Event::MappingStart(anchor, _) => (anchor, Value::Map(self.map(depth)?)),
+            _ => return Err(fault(span.start, "a value should stand here")),
+        };
+        let node = Node { line: span.start.line(), column: span.start.col() + 1, value };
+        if anchor > 0 {
+            self.count_copy(&node, span.start)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Node>, Fault> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, span) => items.push(self.node_of(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Vec<(Node, Node)>, Fault> {
+        let (mut pairs, mut merged) = (Vec::new(), Vec::new());
+        loop {
+            match self.next()? {
+                (Event::MappingEnd, _) => return Ok(merge(merged, pairs)),
+                (event, span) => {
+                    let key = self.node_of(event, span, depth + 1)?;
+                    let value = self.node(depth + 1)?;
+                    if key.text() == Some("<<") { merged.extend(mappings(value)) } else { pairs.push((key, value)) }
+                }
+            }
+        }
+    }
+
+    fn copy(&mut self, anchor: usize, at: Marker) -> Result<Node, Fault> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else { return Err(fault(at, "this alias has no anchor before it")) };
+        self.count_copy(&node, at)?;
+        Ok(node)
+    }
+
+    fn count_copy(&mut self, node: &Node, at: Marker) -> Result<(), Fault> {
+        self.copied = self.copied.saturating_add(node.weight());
+        if self.copied > COPIED_MAX { Err(fault(at, "the aliases up to here stand for too much text")) } else { Ok(()) }
+    }
+}
+
+/// The pairs of what `<<` names: a mapping or a list of them.
+fn mappings(value: Node) -> Vec<(Node, Node)> {
+    match value.value {
+        Value::Map(pairs) => pairs,
+        Value::List(items) => items.into_iter().flat_map(mappings).collect(),
+        Value::Scalar { .. } => Vec::new(),
+    }
+}
+
+/// A key of the mapping itself hides a merged one.
+fn merge(merged: Vec<(Node, Node)>, pairs: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
+    let hidden = |key: &Node| pairs.iter().any(|(own, _)| own.text() == key.text());
+    let mut all: Vec<_> = merged.into_iter().filter(|(key, _)| !hidden(key)).collect();
+    all.extend(pairs);
+    all
+}
+
+fn fault(at: Marker, message: &str) -> Fault {
+    Fault { line: at.line(), column: at.col() + 1, message: message.to_owned() }
+}

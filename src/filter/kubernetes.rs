@@ -1,0 +1,151 @@
+//! Adds what is known about the pod that wrote a record, under `kubernetes`.
+//!
+//! ```yaml
+//! filters:
+//!   - name: kubernetes
+//!     match: 'kube.*'
+//! ```
+//! What a path says without any API:
+//!
+//! ```text
+//! tag   kube.var.log.containers.POD_NAMESPACE_CONTAINER-ID.log    pod_name namespace_name container_name docker_id
+//! path  /var/log/pods/NAMESPACE_POD_UID/CONTAINER/N.log           pod_id (and the first three where the tag has none)
+//! ```
+
+use super::{Filter, FilterPlugin, Plan};
+use crate::config::{Report, Section};
+use crate::record::SourceDraft;
+use serde_json::{Map, Value};
+
+pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
+    name: "kubernetes",
+    about: "Adds what is known about the pod that wrote a record.",
+    options: &[KubernetesOptions::OPTIONS],
+    configure,
+};
+
+crate::options! {
+    /// What is special to the filter.
+    pub struct KubernetesOptions {
+        /// What stands in tags before the name of the log file.
+        kube_tag_prefix: String, "kube_tag_prefix", default "kube.var.log.containers.";
+    }
+}
+
+fn configure(section: &Section, report: &mut Report) -> Option<Box<dyn Filter>> {
+    let options = KubernetesOptions::from_section(section, report)?;
+    Some(Box::new(Kubernetes { prefix: options.kube_tag_prefix }))
+}
+
+#[derive(Debug)]
+struct Kubernetes {
+    prefix: String,
+}
+
+impl Filter for Kubernetes {
+    fn plan(&mut self, source: &mut SourceDraft) -> Plan {
+        let from_tag = source.tag.strip_prefix(self.prefix.as_str()).and_then(Container::of_file_name);
+        let from_name = || Container::of_file_name(source.path.as_deref()?.rsplit('/').next()?);
+        let pod = source.real_path.as_deref().and_then(Pod::of_path);
+        let container = from_tag.or_else(from_name);
+        let mut map = Map::new();
+        let mut add = |key: &str, value: &str| _ = map.insert(key.to_owned(), Value::String(value.to_owned()));
+        match (&container, &pod) {
+            (Some(container), _) => {
+                add("pod_name", container.pod);
+                add("namespace_name", container.namespace);
+                add("container_name", container.container);
+                add("docker_id", container.id);
+            }
+            (None, Some(pod)) => {
+                add("pod_name", pod.name);
+                add("namespace_name", pod.namespace);
+                add("container_name", pod.container);
+            }
+            (None, None) => return Plan::Pass,
+        }
+        if let Some(pod) = &pod {
+            add("pod_id", pod.uid);
+        }
+        source.share("kubernetes", Value::Object(map), true);
+        Plan::Pass
+    }
+}
+
+/// What the name of a file in `/var/log/containers` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Container<'a> {
+    pod: &'a str,
+    namespace: &'a str,
+    container: &'a str,
+    id: &'a str,
+}
+
+/// A container's id: SHA-256 in hex.
+const ID_LEN: usize = 64;
+
+impl<'a> Container<'a> {
+    /// `POD_NAMESPACE_CONTAINER-ID.log`; none of the names can have a `_`.
+    fn of_file_name(name: &'a str) -> Option<Self> {
+        let (pod, rest) = name.strip_suffix(".log")?.split_once('_')?;
+        let (namespace, rest) = rest.split_once('_')?;
+        let (container, id) = rest.rsplit_once('-')?;
+        let known = id.len() == ID_LEN && id.bytes().all(|b| b.is_ascii_hexdigit());
+        (known && !pod.is_empty() && !namespace.is_empty() && !container.is_empty())
+            .then_some(Self { pod, namespace, container, id })
+    }
+}
+
+/// What the folders of a file below `/var/log/pods` say.
+#[derive(Debug, PartialEq, Eq)]
+struct Pod<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    container: &'a str,
+}
+
+impl<'a> Pod<'a> {
+    /// `…/pods/NAMESPACE_POD_UID/CONTAINER/N.log`.
+    fn of_path(path: &'a str) -> Option<Self> {
+        let mut parts = path.rsplit('/').skip(1);
+        let (container, pod, root) = (parts.next()?, parts.next()?, parts.next()?);
+        let (namespace, rest) = pod.split_once('_')?;
+        let (name, uid) = rest.rsplit_once('_')?;
+        (root == "pods" && !namespace.is_empty() && !name.is_empty() && !uid.is_empty())
+            .then_some(Self { namespace, name, uid, container })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(tag: &str, path: &str, real_path: &str, expect: Option<&str>) {
+        let mut draft = SourceDraft {
+            tag: tag.into(),
+            path: Some(path.into()),
+            real_path: Some(real_path.into()),
+            ..SourceDraft::default()
+        };
+        let mut filter = Kubernetes { prefix: "kube.var.log.containers.".into() };
+        assert_eq!(filter.plan(&mut draft), Plan::Pass);
+        assert_eq!(draft.shared.first().map(|s| s.value.to_string()).as_deref(), expect, "{tag}");
+    }
+
+    #[test]
+    fn paths_name_pod_and_container() {
+        let id = "0123456789abcdef".repeat(4);
+        let name = format!("web-1.a_shop_side-car-{id}.log");
+        let fields = format!(
+            r#"{{"container_name":"side-car","docker_id":"{id}","namespace_name":"shop","pod_id":"11-22","pod_name":"web-1.a"}}"#
+        );
+        let real = "/var/log/pods/shop_web-1.a_11-22/side-car/0.log";
+        check(&format!("kube.var.log.containers.{name}"), "", real, Some(&fields));
+        check("other", &format!("/logs/{name}"), real, Some(&fields));
+        let bare = r#"{"container_name":"side-car","namespace_name":"shop","pod_id":"11-22","pod_name":"web-1.a"}"#;
+        check("pods", real, real, Some(bare));
+        check("app", "/var/log/app.log", "/var/log/app.log", None);
+        check("kube.var.log.containers.a_b.log", "", "/x/0.log", None);
+    }
+}

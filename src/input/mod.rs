@@ -1,0 +1,185 @@
+//! Where records come from. An input owns its thread and pushes batches into the pipeline.
+
+pub mod tail;
+
+use crate::config::{Config, Opt, Report, Section};
+use crate::record::{Batch, Source, SourceDraft};
+use crate::state::State;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// May a source be read now?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// There is room.
+    Go,
+    /// An output of this source is full; read another one, the [`Wake`] tells when to ask again.
+    Full,
+}
+
+/// Something of a file could not be read any more; the `reason` label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LostReason {
+    /// It vanished while drave was down.
+    GoneBeforeRead,
+    /// It was truncated or written anew before its end was read.
+    Truncated,
+    /// It could not be read: an I/O error, a damaged gzip file.
+    Unreadable,
+}
+
+impl LostReason {
+    /// As metrics write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::GoneBeforeRead => "gone_before_read",
+            Self::Truncated => "truncated",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What an input is doing with the files of one namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gauges {
+    /// Files held open.
+    pub files_open: u64,
+    /// Bytes written and not yet read.
+    pub bytes_behind: u64,
+    /// Age of the oldest of them, in seconds.
+    pub oldest_unread_seconds: f64,
+    /// Bytes in deleted files that are held open until they are read.
+    pub deleted_held_bytes: u64,
+}
+
+/// The way into the pipeline.
+pub trait Pipe: Send + Sync {
+    /// Asks the filters about a source and finds its outputs. `None`: a filter leaves it out.
+    fn open(&self, draft: SourceDraft) -> Option<Arc<Source>>;
+    /// Is there room for more of this source?
+    fn admit(&self, source: &Source) -> Admission;
+    /// Sends what waits for company at once, because the reader waits for room.
+    fn hurry(&self, source: &Source);
+    /// Hands over a batch; its memory comes back empty.
+    fn push(&self, batch: &mut Batch);
+    /// Bytes that could not be read, by reason.
+    fn lost(&self, input: usize, reason: LostReason, bytes: u64);
+    /// Bytes that were there before drave came and that nobody wants (`read_from_head off`).
+    fn skipped(&self, input: usize, bytes: u64);
+    /// The present state of an input's files by namespace; takes the place of what was said before.
+    fn gauges(&self, input: usize, by_namespace: Vec<(String, Gauges)>);
+    /// How many directories could not be watched, so that scans find their files.
+    fn unwatched(&self, folders: u64);
+    /// Says that the thread is alive.
+    fn beat(&self);
+}
+
+/// Wakes a waiting thread: for a directory event, for room, for the end.
+#[derive(Debug, Default)]
+pub struct Wake {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake {
+    /// Lets [`wait`](Self::wait) return.
+    pub fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Returns when woken since the last return, at latest after `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(woken, timeout, |woken| !*woken);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// Tells an input when to stop.
+#[derive(Debug, Default)]
+pub struct Stop {
+    requested: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
+    /// Also wakes the input's thread.
+    pub wake: Arc<Wake>,
+}
+
+impl Stop {
+    /// Asks for the end, all work done until `deadline`.
+    pub fn request(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        self.requested.store(true, Ordering::Release);
+        self.wake.wake();
+    }
+
+    /// Was the end asked for?
+    pub fn requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+
+    /// Until when, once it was asked for.
+    pub fn deadline(&self) -> Option<Instant> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an input runs with.
+pub struct Context {
+    /// The way into the pipeline.
+    pub pipe: Arc<dyn Pipe>,
+    /// When to stop.
+    pub stop: Arc<Stop>,
+    /// Positions.
+    pub state: Arc<State>,
+    /// What drave itself writes: it must not be read.
+    pub own: OwnOutput,
+}
+
+/// How drave's own log is recognised among the files.
+#[derive(Debug, Clone, Default)]
+pub struct OwnOutput {
+    /// Device and inode of standard output, standard error and the log file.
+    pub files: Vec<(u64, u64)>,
+    /// The UID of the pod that drave runs in.
+    pub pod_uid: Option<String>,
+    /// Its name.
+    pub pod_name: Option<String>,
+}
+
+/// Reads something and pushes batches.
+pub trait Input: Send {
+    /// Runs until told to stop, or until there is nothing more to come. Positions are committed when it returns.
+    fn run(self: Box<Self>, context: Context);
+}
+
+/// What inputs are made with.
+#[derive(Debug)]
+pub struct InputContext<'a> {
+    /// For parsers and the service's options.
+    pub config: &'a Config,
+    /// Number of each section among the configuration's inputs, in the order of the sections.
+    pub numbers: Vec<usize>,
+}
+
+/// Makes one input of all sections of its name, without side effects.
+pub type Configure = fn(&[&Section], &InputContext<'_>, &mut Report) -> Option<Box<dyn Input>>;
+
+/// An input of the registry.
+pub struct InputPlugin {
+    /// As in `name: tail`.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its declarations; the options of all inputs come on top.
+    pub options: &'static [&'static [Opt]],
+    /// Checks its sections.
+    pub configure: Configure,
+    /// The folder for positions that a section asks for, where `service.state_dir` does not say.
+    pub state_folder: fn(&Section) -> Option<PathBuf>,
+}
+
+/// Every input there is.
+pub static INPUTS: &[InputPlugin] = &[tail::PLUGIN];

@@ -1,0 +1,340 @@
+//! Any HTTP server that takes JSON.
+//!
+//! ```yaml
+//! outputs:
+//!   - name: http
+//!     match: '*'
+//!     host: logs.example.com
+//!     port: 8080
+//!     uri: /in
+//!     format: json_lines      # json (an array), json_stream
+//!     compress: gzip
+//!     header: X-Team shop
+//! ```
+//! Any 2xx is success. 413 splits the request; 408, 425, 429, 5xx and broken connections are tried again; every other answer
+//! keeps the data, is said loudly and tried seldom.
+
+use super::date::{DateOptions, JsonRecord};
+use super::stdout::frame_array;
+use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
+use crate::config::{Duration, Report, Section, Size};
+use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after};
+use crate::record::{Batch, SourceDraft};
+use futures_util::future::BoxFuture;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
+    name: "http",
+    about: "Sends records as JSON to an HTTP server.",
+    options: &[HttpOptions::OPTIONS, DateOptions::OPTIONS, ClientOptions::OPTIONS],
+    configure,
+};
+
+crate::option_enum! {
+    /// How records are put into a body.
+    pub enum Format {
+        /// One array.
+        Json = "json",
+        /// One object a line.
+        JsonLines = "json_lines",
+        /// Objects one after the other.
+        JsonStream = "json_stream",
+    }
+}
+
+crate::option_enum! {
+    /// How a body is compressed.
+    pub enum Compress {
+        /// Not at all.
+        None = "none" | "off" | "false",
+        /// gzip.
+        Gzip = "gzip",
+    }
+}
+
+crate::option_enum! {
+    /// The request's method.
+    pub enum HttpMethod {
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+    }
+}
+
+crate::options! {
+    /// What is special to the output.
+    pub struct HttpOptions {
+        /// The server.
+        host: String, "host", default "127.0.0.1";
+        /// Its port; without it 80, with `tls on` 443.
+        port: u16, "port", optional;
+        /// The path, with a query if there is one.
+        uri: String, "uri", default "/";
+        /// POST or PUT.
+        http_method: HttpMethod, "http_method", default "POST";
+        /// `gzip` or none.
+        compress: Compress, "compress", default "none";
+        /// 1 (quick) to 9 (small).
+        compress_level: u16, "compress_level", default "1";
+        /// A header, as in `header X-Team shop`; may be given several times.
+        header: String, "header", repeated;
+        /// The header that carries the tag.
+        header_tag: String, "header_tag", optional;
+        /// The user of basic authentication.
+        http_user: String, "http_user", optional;
+        /// Their password.
+        http_passwd: String, "http_passwd", default "";
+        /// A bearer token.
+        bearer_token: String, "bearer_token", optional;
+        /// Encoded bytes in one request, before compression.
+        batch_bytes_max: Size, "batch_bytes_max", default "1M";
+        /// How long a request waits for more records; the service's `flush` without it.
+        linger: Duration, "linger", optional;
+        /// Requests under way at once.
+        in_flight_max: u16, "in_flight_max", default "4";
+    }
+    no_effect {
+        "log_response_payload": "what a server answers is in the log only when it refuses";
+        "allow_duplicated_headers": "headers are sent as they are given";
+    }
+}
+
+fn configure(section: &Section, report: &mut Report) -> Option<Start> {
+    let options = HttpOptions::from_section(section, report);
+    let date = DateOptions::from_section(section, report);
+    let client = ClientOptions::from_section(section, report);
+    let (options, date, mut client) = (options?, date?, client?);
+    let format = read_format(section, &date, report)?;
+    let headers = headers(section, &options, format, report)?;
+    let resolve = |file: &mut Option<String>| {
+        if let Some(file) = file {
+            *file = section.resolve(file).to_string_lossy().into_owned();
+        }
+    };
+    [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
+        .into_iter()
+        .for_each(resolve);
+    let url = url(section, &options, &client, report)?;
+    let tag_header = match options.header_tag.as_deref().map(HeaderName::try_from) {
+        Some(Err(_)) => {
+            let at = section.get("header_tag").map(|e| &e.value_at);
+            report.error(at, "option `header_tag` of output http is no header name", None);
+            return None;
+        }
+        name => name.and_then(Result::ok).filter(|name| !headers.contains_key(name)),
+    };
+    Some(Box::new(move |context| {
+        let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
+            message: format!("output http cannot start: {e}"),
+            hint: e.hint().map(str::to_owned),
+        })?;
+        Ok(Arc::new(Http { json: JsonRecord::new(&date), format, options, client, headers, tag_header, url }))
+    }))
+}
+
+fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
+    let get = |names: [&str; 2]| names.into_iter().find_map(|n| context.environment.get(n)).map(str::to_owned);
+    ProxyEnvironment {
+        http: get(["HTTP_PROXY", "http_proxy"]),
+        https: get(["HTTPS_PROXY", "https_proxy"]),
+        all: get(["ALL_PROXY", "all_proxy"]),
+        no: get(["NO_PROXY", "no_proxy"]),
+    }
+}
+
+fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Option<Format> {
+    use crate::config::OptionValue;
+    let text = date.format.as_deref().unwrap_or("json");
+    match Format::parse(text) {
+        Ok(format) => Some(format),
+        Err(hint) => {
+            let at = section.get("format").map(|e| &e.value_at);
+            report.error(at, format!("option `format` of output http cannot be `{text}`"), Some(hint));
+            None
+        }
+    }
+}
+
+fn url(section: &Section, options: &HttpOptions, client: &ClientOptions, report: &mut Report) -> Option<Uri> {
+    let port = options.port.unwrap_or(if client.tls { 443 } else { 80 });
+    let host = options.host.trim_matches(['[', ']']);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let slash = if options.uri.starts_with('/') { "" } else { "/" };
+    match format!("{}://{host}:{port}{slash}{}", client.scheme(), options.uri).parse() {
+        Ok(url) => Some(url),
+        Err(error) => {
+            let at = section.get("uri").or(section.get("host")).map(|e| &e.value_at);
+            let hint = "`host` is a name or an address, `uri` a path such as /in".to_owned();
+            report.error(at, format!("host, port and uri of output http make no URL: {error}"), Some(hint));
+            None
+        }
+    }
+}
+
+fn headers(section: &Section, options: &HttpOptions, format: Format, report: &mut Report) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let kind = if format == Format::JsonLines { "application/x-ndjson" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION"))));
+    if options.compress == Compress::Gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let authorization = match (&options.http_user, &options.bearer_token) {
+        (Some(user), _) => Some(basic(user, &options.http_passwd)),
+        (None, Some(token)) => Some(format!("Bearer {token}")),
+        (None, None) => None,
+    };
+    if let Some(mut value) = authorization.and_then(|text| HeaderValue::try_from(text).ok()) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let mut good = true;
+    for (entry, header) in section.all("header").zip(&options.header) {
+        let (name, value) = header.split_once(char::is_whitespace).unwrap_or((header, ""));
+        match (HeaderName::try_from(name), HeaderValue::try_from(value.trim())) {
+            (Ok(name), Ok(value)) => _ = headers.append(name, value),
+            _ => {
+                let hint = "write the name, a blank and the value: header X-Team shop".to_owned();
+                report.error(Some(&entry.value_at), "option `header` of output http is no header", Some(hint));
+                good = false;
+            }
+        }
+    }
+    good.then_some(headers)
+}
+
+/// `Basic …` of RFC 7617.
+fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+}
+
+struct Http {
+    json: JsonRecord,
+    format: Format,
+    options: HttpOptions,
+    client: Client,
+    headers: HeaderMap,
+    tag_header: Option<HeaderName>,
+    url: Uri,
+}
+
+impl Output for Http {
+    fn limits(&self) -> Limits {
+        Limits {
+            bytes_max: self.options.batch_bytes_max.0.clamp(1, 64 << 20) as usize,
+            records_max: usize::MAX,
+            linger: self.options.linger.map(|l| l.0),
+            in_flight: usize::from(self.options.in_flight_max.max(1)),
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { text: true }
+    }
+
+    fn key(&self, source: &SourceDraft, key: &mut String) {
+        if self.tag_header.is_some() {
+            key.push_str(&source.tag);
+        }
+    }
+
+    fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
+        self.json.push(out, batch, record);
+        match self.format {
+            Format::Json => out.push(b','),
+            Format::JsonLines => out.push(b'\n'),
+            Format::JsonStream => {}
+        }
+    }
+
+    fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+        let mut framed = Vec::new();
+        let plain = if self.format == Format::Json {
+            frame_array(&pieces.bytes, &mut framed);
+            &framed
+        } else {
+            &pieces.bytes
+        };
+        match self.options.compress {
+            Compress::None => body.extend_from_slice(plain),
+            Compress::Gzip => gzip(u32::from(self.options.compress_level), plain, body),
+        }
+    }
+
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let tagged = self.tag_header.as_ref().map(|name| {
+                let mut headers = self.headers.clone();
+                if let Ok(tag) = HeaderValue::from_bytes(request.key.as_bytes()) {
+                    headers.insert(name, tag);
+                }
+                headers
+            });
+            let method = match self.options.http_method {
+                HttpMethod::Post => Method::POST,
+                HttpMethod::Put => Method::PUT,
+            };
+            let headers = tagged.as_ref().unwrap_or(&self.headers);
+            let attempt = crate::net::Request { method, url: &self.url, headers, body: request.body.clone() };
+            match self.client.send(attempt).await {
+                Ok(answer) => judge(answer.status, &answer.headers, &answer.body),
+                Err(error) => failed(&error),
+            }
+        })
+    }
+}
+
+fn failed(error: &NetError) -> Outcome {
+    let hint = error.hint().map(|h| format!("; hint: {h}")).unwrap_or_default();
+    let lasting = matches!(error.cause(), crate::net::Cause::Tls | crate::net::Cause::Options);
+    Outcome::Again { after: None, cause: error.cause().as_str().into(), message: format!("{error}{hint}"), lasting }
+}
+
+/// What an answer means.
+fn judge(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    let after = || headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| retry_after(text, SystemTime::now()));
+    let (hint, lasting) = match status {
+        200..=299 => return Outcome::Delivered,
+        413 => return Outcome::TooLarge,
+        408 | 425 | 429 | 500..=599 => ("", false),
+        401 | 403 => ("; hint: check the credentials and what they are allowed to do", true),
+        404 | 405 => ("; hint: check `uri` and `http_method`", true),
+        300..=399 => ("; hint: redirects are not followed, put the final address into `host` and `uri`", true),
+        _ => ("; hint: the server does not take these requests, its answer says why", true),
+    };
+    let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().replace(char::is_control, " ");
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    Outcome::Again { after: after(), cause: format!("http_{status}"), message: format!("the server answered {status}{said}{hint}"), lasting }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let retry = |status, after: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(after) = after {
+                headers.insert(RETRY_AFTER, HeaderValue::from_str(after).expect("a header"));
+            }
+            judge(status, &headers, b"why\n\x1b[31m")
+        };
+        assert!(matches!(retry(200, None), Outcome::Delivered));
+        assert!(matches!(retry(204, None), Outcome::Delivered));
+        assert!(matches!(retry(413, None), Outcome::TooLarge));
+        for (status, expect_lasting) in [(503, false), (429, false), (401, true), (400, true), (301, true)] {
+            let Outcome::Again { lasting, message, cause, .. } = retry(status, None) else { panic!("{status}") };
+            assert_eq!(lasting, expect_lasting, "{status}");
+            assert_eq!(cause, format!("http_{status}"));
+            assert!(message.contains("why") && !message.contains('\x1b'), "{message}");
+        }
+        let Outcome::Again { after, .. } = retry(429, Some("7")) else { panic!("429") };
+        assert_eq!(after, Some(std::time::Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,177 @@
+//! Destinations: what a record looks like there, and one attempt to send a request. Batching, retries, splitting and
+//! acknowledgement are the delivery's work (`agent/delivery.rs`), the same for all.
+
+mod date;
+mod http;
+mod null;
+mod stdout;
+
+use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
+use crate::record::{Batch, SourceDraft};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a destination takes in one request, and how many at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Encoded bytes at which a request is closed; one record may go over it.
+    pub bytes_max: usize,
+    /// Records at which it is closed.
+    pub records_max: usize,
+    /// How long a request waits for more; `None`: the service's `flush`.
+    pub linger: Option<Duration>,
+    /// Requests under way at once.
+    pub in_flight: usize,
+}
+
+/// What an output looks at in a record, so that nothing is prepared that nobody asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// It writes texts: whether a batch is UTF-8 is found out beforehand.
+    pub text: bool,
+}
+
+/// One encoded record within a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Behind its last byte in [`Pieces::bytes`].
+    pub end: u32,
+    /// Bytes of the source that it stands for.
+    pub source_bytes: u32,
+}
+
+/// Encoded records, one after the other.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// All their bytes.
+    pub bytes: Vec<u8>,
+    /// Where each ends.
+    pub list: Vec<Piece>,
+}
+
+impl Pieces {
+    /// Bytes of memory it holds.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.list.capacity() * size_of::<Piece>()
+    }
+
+    /// Bytes of the sources that it stands for.
+    pub fn source_bytes(&self) -> u64 {
+        self.list.iter().map(|p| u64::from(p.source_bytes)).sum()
+    }
+
+    /// Takes everything out, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.list.clear();
+    }
+}
+
+/// Pieces of one destination, ready to send.
+#[derive(Debug)]
+pub struct Request {
+    /// What must not share a request: a tag header, a tenant, a stream.
+    pub key: Arc<str>,
+    /// Framed and compressed by [`Output::body`].
+    pub body: Bytes,
+    /// How many records it holds.
+    pub records: usize,
+}
+
+/// What came of one attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything is there.
+    Delivered,
+    /// Nothing is there; try again, not before `after` if the destination said so.
+    Again {
+        /// `Retry-After`.
+        after: Option<Duration>,
+        /// A label of the metrics: `connect`, `timeout`, `http_503`.
+        cause: String,
+        /// For the log: what and what to do.
+        message: String,
+        /// It will not get better by itself (401, 403, 400, bad TLS): keep the data, try seldom, say so.
+        lasting: bool,
+    },
+    /// Too many bytes: split it.
+    TooLarge,
+}
+
+/// A destination.
+pub trait Output: Send + Sync {
+    /// What one request may hold.
+    fn limits(&self) -> Limits;
+    /// What it looks at.
+    fn needs(&self) -> Needs;
+    /// Appends what must not share a request with other sources' records.
+    fn key(&self, _source: &SourceDraft, _key: &mut String) {}
+    /// Appends the encoding of one record. Pure.
+    fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>);
+    /// Encodes records from `from` on until the request is full; returns the first that is not in it.
+    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+        let full = |p: &Pieces| p.bytes.len() >= limits.bytes_max || p.list.len() >= limits.records_max;
+        for record in from..batch.records.len() {
+            self.encode(batch, record, &mut pieces.bytes);
+            let source_bytes = batch.records[record].bytes;
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+            if full(pieces) {
+                return record + 1;
+            }
+        }
+        batch.records.len()
+    }
+    /// Frames and compresses the pieces.
+    fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
+    /// One attempt.
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome>;
+}
+
+/// What outputs are made with.
+#[derive(Debug)]
+pub struct OutputContext<'a> {
+    /// The `service` section.
+    pub service: &'a ServiceOptions,
+    /// For proxies.
+    pub environment: &'a Environment,
+    /// Standard output is a terminal.
+    pub terminal: bool,
+}
+
+/// Makes an output of checked options; fails when a file that they name cannot be read.
+pub type Start = Box<dyn FnOnce(&OutputContext<'_>) -> Result<Arc<dyn Output>, OutputError> + Send>;
+
+/// Why an output could not be made.
+#[derive(Debug)]
+pub struct OutputError {
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for OutputError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for OutputError {}
+
+/// An output of the registry.
+#[derive(Debug)]
+pub struct OutputPlugin {
+    /// As in `name: http`.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its declarations, one list per group; the options of all outputs come on top.
+    pub options: &'static [&'static [Opt]],
+    /// Checks a section without side effects.
+    pub configure: fn(&Section, &mut Report) -> Option<Start>,
+}
+
+/// Every output there is.
+pub static OUTPUTS: &[OutputPlugin] = &[http::PLUGIN, null::PLUGIN, stdout::PLUGIN];

@@ -1,3 +1,4 @@
 //! drave: one zero-copy pipeline from files to log stores.
 
 pub mod config;
+pub mod state;

@@ -1,0 +1,219 @@
+//! Where every record is, in records and in bytes of their source.
+//!
+//! ```text
+//! per input    read + made = routed + joined + dropped(reason) + open
+//! per output   routed = delivered + refused(reason) + dropped(reason) + pending
+//! ```
+//! Both hold in every snapshot: each batch and each request enters in one step, under one lock that is taken per batch.
+
+use crate::admin::{Gauge, Snapshot};
+use crate::input::{Gauges, LostReason};
+use crate::record::{Counts, DropReason};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Records and the bytes of the source that they stand for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+
+    fn take(&mut self, other: Self) {
+        self.records -= other.records;
+        self.bytes -= other.bytes;
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct InputAccount {
+    pub(super) read: Amount,
+    pub(super) made: Amount,
+    pub(super) routed: Amount,
+    pub(super) joined: u64,
+    pub(super) open: i64,
+    pub(super) open_bytes: i64,
+    pub(super) truncated: u64,
+    pub(super) skipped_bytes: u64,
+    pub(super) dropped: BTreeMap<&'static str, Amount>,
+    pub(super) lost_bytes: BTreeMap<&'static str, u64>,
+    pub(super) gauges: Vec<(String, Gauges)>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutputAccount {
+    pub(super) routed: Amount,
+    pub(super) delivered: Amount,
+    pub(super) pending: Amount,
+    pub(super) refused: BTreeMap<&'static str, Amount>,
+    pub(super) dropped: BTreeMap<&'static str, Amount>,
+    pub(super) requests: u64,
+    pub(super) body_bytes: u64,
+    pub(super) retries: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Accounts {
+    pub(super) inputs: Vec<InputAccount>,
+    pub(super) outputs: Vec<OutputAccount>,
+    pub(super) unwatched_folders: u64,
+}
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub(super) struct Ledger(Mutex<Accounts>);
+
+/// How records leave an output's account other than by delivery.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Left {
+    Delivered,
+    Refused(&'static str),
+    Dropped(DropReason),
+}
+
+impl Ledger {
+    pub(super) fn new(inputs: usize, outputs: usize) -> Self {
+        let accounts = Accounts {
+            inputs: vec![InputAccount::default(); inputs],
+            outputs: vec![OutputAccount::default(); outputs],
+            unwatched_folders: 0,
+        };
+        Self(Mutex::new(accounts))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch: what was read and where it went.
+    pub(super) fn enter(&self, input: usize, counts: &Counts, records: Amount, outputs: &[(usize, Amount)]) {
+        let accounts = &mut *self.lock();
+        let account = &mut accounts.inputs[input];
+        account.read.add(Amount { records: counts.read, bytes: counts.read_bytes });
+        account.made.records += counts.made;
+        account.joined += counts.joined;
+        account.open += counts.open;
+        account.open_bytes += counts.open_bytes;
+        account.truncated += counts.truncated;
+        for &(reason, records, bytes) in &counts.dropped {
+            account.dropped.entry(reason.label()).or_default().add(Amount { records, bytes });
+        }
+        if outputs.is_empty() && records.records > 0 {
+            account.dropped.entry(DropReason::NoRoute.label()).or_default().add(records);
+            return;
+        }
+        account.routed.add(records);
+        for &(output, amount) in outputs {
+            accounts.outputs[output].routed.add(amount);
+            accounts.outputs[output].pending.add(amount);
+        }
+    }
+
+    /// Records leave an output.
+    pub(super) fn leave(&self, output: usize, amount: Amount, how: Left) {
+        let account = &mut self.lock().outputs[output];
+        account.pending.take(amount);
+        match how {
+            Left::Delivered => account.delivered.add(amount),
+            Left::Refused(reason) => account.refused.entry(reason).or_default().add(amount),
+            Left::Dropped(reason) => account.dropped.entry(reason.label()).or_default().add(amount),
+        }
+    }
+
+    pub(super) fn request(&self, output: usize, body_bytes: usize) {
+        let account = &mut self.lock().outputs[output];
+        account.requests += 1;
+        account.body_bytes += body_bytes as u64;
+    }
+
+    pub(super) fn retry(&self, output: usize, cause: &str) {
+        let retries = &mut self.lock().outputs[output].retries;
+        match retries.get_mut(cause) {
+            Some(count) => *count += 1,
+            None => _ = retries.insert(cause.to_owned(), 1),
+        }
+    }
+
+    pub(super) fn lost(&self, input: usize, reason: LostReason, bytes: u64) {
+        *self.lock().inputs[input].lost_bytes.entry(reason.label()).or_default() += bytes;
+    }
+
+    pub(super) fn skipped(&self, input: usize, bytes: u64) {
+        self.lock().inputs[input].skipped_bytes += bytes;
+    }
+
+    pub(super) fn gauges(&self, input: usize, gauges: Vec<(String, Gauges)>) {
+        self.lock().inputs[input].gauges = gauges;
+    }
+
+    pub(super) fn unwatched(&self, folders: u64) {
+        self.lock().unwatched_folders = folders;
+    }
+
+    pub(super) fn accounts(&self) -> Accounts {
+        self.lock().clone()
+    }
+
+    /// All accounts as metrics, from one moment.
+    pub(super) fn snapshot(&self, inputs: &[String], outputs: &[String]) -> Snapshot {
+        let accounts = self.accounts();
+        let mut snapshot = Snapshot::default();
+        for (name, account) in inputs.iter().zip(&accounts.inputs) {
+            input_metrics(&mut snapshot, name, account);
+        }
+        for (name, account) in outputs.iter().zip(&accounts.outputs) {
+            output_metrics(&mut snapshot, name, account);
+        }
+        snapshot.gauge(Gauge::UnwatchedFolders, &[], accounts.unwatched_folders as f64);
+        snapshot
+    }
+}
+
+fn input_metrics(snapshot: &mut Snapshot, name: &str, account: &InputAccount) {
+    let input = ("input", name);
+    snapshot.amount("input_read", &[input], account.read.records, account.read.bytes);
+    snapshot.amount("input_made", &[input], account.made.records, account.made.bytes);
+    snapshot.amount("input_routed", &[input], account.routed.records, account.routed.bytes);
+    snapshot.amount("input_joined", &[input], account.joined, 0);
+    for (reason, amount) in &account.dropped {
+        snapshot.amount("input_dropped", &[input, ("reason", reason)], amount.records, amount.bytes);
+    }
+    for (reason, bytes) in &account.lost_bytes {
+        snapshot.counter("input_lost_bytes", &[input, ("reason", reason)], *bytes);
+    }
+    snapshot.counter("input_skipped_bytes", &[input], account.skipped_bytes);
+    snapshot.counter("input_truncated_records", &[input], account.truncated);
+    snapshot.gauge(Gauge::InputOpenRecords, &[input], account.open as f64);
+    snapshot.gauge(Gauge::InputOpenBytes, &[input], account.open_bytes as f64);
+    for (namespace, gauges) in &account.gauges {
+        let labels = [input, ("namespace", namespace.as_str())];
+        snapshot.gauge(Gauge::FilesOpen, &labels, gauges.files_open as f64);
+        snapshot.gauge(Gauge::BytesBehind, &labels, gauges.bytes_behind as f64);
+        snapshot.gauge(Gauge::OldestUnread, &labels, gauges.oldest_unread_seconds);
+        snapshot.gauge(Gauge::DeletedHeld, &labels, gauges.deleted_held_bytes as f64);
+    }
+}
+
+fn output_metrics(snapshot: &mut Snapshot, name: &str, account: &OutputAccount) {
+    let output = ("output", name);
+    snapshot.amount("output_routed", &[output], account.routed.records, account.routed.bytes);
+    snapshot.amount("output_delivered", &[output], account.delivered.records, account.delivered.bytes);
+    for (word, amounts) in [("output_refused", &account.refused), ("output_dropped", &account.dropped)] {
+        for (reason, amount) in amounts {
+            snapshot.amount(word, &[output, ("reason", reason)], amount.records, amount.bytes);
+        }
+    }
+    snapshot.gauge(Gauge::PendingRecords, &[output], account.pending.records as f64);
+    snapshot.gauge(Gauge::PendingBytes, &[output], account.pending.bytes as f64);
+    snapshot.counter("output_requests", &[output], account.requests);
+    snapshot.counter("output_body_bytes", &[output], account.body_bytes);
+    for (cause, count) in &account.retries {
+        snapshot.counter("output_retries", &[output, ("cause", cause)], *count);
+    }
+}

@@ -1,0 +1,276 @@
+//! The one pass: filters once per source, then every routed output appends its encoding of each record to the request that
+//! it is building. One mutex, taken once per batch; no channel carries records.
+
+use super::delivery::Finished;
+use super::ledger::{Amount, Ledger};
+use super::memory::Memory;
+use super::route::Match;
+use crate::filter::{Filter, Plan};
+use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
+use crate::output::{Limits, Output, Pieces};
+use crate::record::{Batch, Source, SourceDraft, Ticket};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Empty buffers kept per output.
+const SPARE_MAX: usize = 4;
+/// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
+/// The pieces that a request holds of one batch.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) ticket: Ticket,
+    pub(super) pieces: u32,
+}
+
+/// An output as the pipeline and the delivery share it.
+pub(super) struct Lane {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) output: Arc<dyn Output>,
+    pub(super) limits: Limits,
+    pub(super) linger: Duration,
+    pub(super) matches: Match,
+    /// Finished requests on their way to the delivery; bounded by the memory limit.
+    pub(super) finished: UnboundedSender<Finished>,
+    /// Buffers whose requests are delivered.
+    pub(super) spare: Mutex<Vec<Pieces>>,
+}
+
+impl Lane {
+    /// Keeps an emptied buffer for a later request.
+    pub(super) fn recycle(&self, mut pieces: Pieces) {
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_MAX && pieces.held_bytes() <= SPARE_BYTES_MAX {
+            pieces.clear();
+            spare.push(pieces);
+        }
+    }
+}
+
+/// A request that is being built.
+struct Open {
+    pieces: Pieces,
+    parts: Vec<Part>,
+    since: Instant,
+    counted: usize,
+}
+
+struct Filtering {
+    matches: Match,
+    filter: Box<dyn Filter>,
+}
+
+#[derive(Default)]
+struct Building {
+    filters: Vec<Filtering>,
+    open: Vec<HashMap<Arc<str>, Open>>,
+    amounts: Vec<(usize, Amount)>,
+}
+
+/// Filters, routes and open requests.
+pub(super) struct Pipeline {
+    building: Mutex<Building>,
+    pub(super) lanes: Vec<Arc<Lane>>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) memory: Arc<Memory>,
+    routable: Vec<bool>,
+    wakes: Vec<Arc<Wake>>,
+    stopping: AtomicBool,
+    /// Seconds since `started` at the last sign of life of a reading thread.
+    beat: AtomicU64,
+    started: Instant,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pipeline {
+    pub(super) fn new(
+        filters: Vec<(Match, Box<dyn Filter>)>,
+        lanes: Vec<Arc<Lane>>,
+        (ledger, memory): (Arc<Ledger>, Arc<Memory>),
+        routable: Vec<bool>,
+        wakes: Vec<Arc<Wake>>,
+    ) -> Self {
+        let filters = filters.into_iter().map(|(matches, filter)| Filtering { matches, filter }).collect();
+        let open = lanes.iter().map(|_| HashMap::new()).collect();
+        Self {
+            building: Mutex::new(Building { filters, open, amounts: Vec::new() }),
+            lanes,
+            ledger,
+            memory,
+            routable,
+            wakes,
+            stopping: AtomicBool::new(false),
+            beat: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    /// Closes the requests whose linger is over.
+    pub(super) fn tick(&self) {
+        let now = Instant::now();
+        let stopping = self.stopping.load(Ordering::Acquire);
+        let building = &mut *lock(&self.building);
+        for (lane, open) in self.lanes.iter().zip(&mut building.open) {
+            let due = |o: &Open| stopping || now.duration_since(o.since) >= lane.linger;
+            for (key, request) in open.extract_if(|_, o| due(o)) {
+                self.finish(lane, key, request);
+            }
+        }
+    }
+
+    /// From now on nothing waits for company.
+    pub(super) fn stop_lingering(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.tick();
+    }
+
+    /// Bytes are free again: who waited for them may go on.
+    pub(super) fn made_room(&self) {
+        self.wakes.iter().for_each(|w| w.wake());
+    }
+
+    /// How long ago a reading thread last gave a sign of life.
+    pub(super) fn silence(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_secs(self.beat.load(Ordering::Relaxed)))
+    }
+
+    fn finish(&self, lane: &Lane, key: Arc<str>, open: Open) {
+        let Open { pieces, parts, since, counted } = open;
+        let finished = Finished { key, pieces, parts, since, counted };
+        // The delivery is gone only when the process ends; the positions stay where they are.
+        let _ = lane.finished.send(finished);
+    }
+
+    fn encode(&self, building: &mut Building, batch: &Batch) {
+        let now = Instant::now();
+        for (number, key) in &batch.source.outputs {
+            let lane = &self.lanes[*number];
+            let open = &mut building.open[*number];
+            let mut from = 0;
+            while from < batch.records.len() {
+                let request = match open.get_mut(key) {
+                    Some(request) => request,
+                    None => open.entry(Arc::clone(key)).or_insert_with(|| self.begin(lane, now)),
+                };
+                let before = request.pieces.list.len();
+                from = lane.output.encode_some(batch, from, &mut request.pieces, &lane.limits);
+                self.count(lane, request, batch, before);
+                if self.is_full(lane, request) || lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed) {
+                    if let Some((key, request)) = open.remove_entry(key) {
+                        self.finish(lane, key, request);
+                    }
+                }
+            }
+            if !self.memory.has_room(*number) {
+                self.close_largest(lane, open);
+            }
+        }
+    }
+
+    fn begin(&self, lane: &Lane, since: Instant) -> Open {
+        let pieces = lock(&lane.spare).pop().unwrap_or_default();
+        let counted = pieces.held_bytes();
+        self.memory.add(lane.number, counted);
+        Open { pieces, parts: Vec::new(), since, counted }
+    }
+
+    fn count(&self, lane: &Lane, request: &mut Open, batch: &Batch, before: usize) {
+        let pieces = (request.pieces.list.len() - before) as u32;
+        batch.ticket.add(pieces);
+        request.parts.push(Part { ticket: batch.ticket.clone(), pieces });
+        let held = request.pieces.held_bytes();
+        self.memory.add(lane.number, held - request.counted);
+        request.counted = held;
+    }
+
+    fn is_full(&self, lane: &Lane, request: &Open) -> bool {
+        request.pieces.bytes.len() >= lane.limits.bytes_max || request.pieces.list.len() >= lane.limits.records_max
+    }
+
+    /// The memory limit is reached: what is waiting for company need not wait any longer.
+    fn close_largest(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>) {
+        let largest = open.iter().max_by_key(|(_, o)| o.counted).map(|(key, _)| Arc::clone(key));
+        if let Some((key, request)) = largest.and_then(|key| open.remove_entry(&key)) {
+            self.finish(lane, key, request);
+        }
+    }
+}
+
+impl Pipe for Pipeline {
+    fn open(&self, mut draft: SourceDraft) -> Option<Arc<Source>> {
+        let building = &mut *lock(&self.building);
+        for step in building.filters.iter_mut().filter(|f| f.matches.takes(&draft.tag)) {
+            if let Plan::Drop(_) = step.filter.plan(&mut draft) {
+                return None;
+            }
+        }
+        let lanes = self.lanes.iter().filter(|l| self.routable[draft.input] && l.matches.takes(&draft.tag));
+        let outputs = lanes
+            .map(|lane| {
+                let mut key = String::new();
+                lane.output.key(&draft, &mut key);
+                (lane.number, key.into())
+            })
+            .collect();
+        Some(Arc::new(Source::new(draft, outputs)))
+    }
+
+    fn admit(&self, source: &Source) -> Admission {
+        let free = source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
+        if free { Admission::Go } else { Admission::Full }
+    }
+
+    fn hurry(&self, source: &Source) {
+        let building = &mut *lock(&self.building);
+        for (number, key) in &source.outputs {
+            if let Some((key, request)) = building.open[*number].remove_entry(key) {
+                self.finish(&self.lanes[*number], key, request);
+            }
+        }
+    }
+
+    fn push(&self, batch: &mut Batch) {
+        let building = &mut *lock(&self.building);
+        let lanes = &self.lanes;
+        if batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
+            batch.utf8 = simdutf8::basic::from_utf8(&batch.text).is_ok();
+        }
+        let records = Amount {
+            records: batch.records.len() as u64,
+            bytes: batch.records.iter().map(|r| u64::from(r.bytes)).sum(),
+        };
+        building.amounts.clear();
+        building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
+        // Before the delivery can see the requests: pending is never below what was delivered.
+        self.ledger.enter(batch.source.draft.input, &batch.counts, records, &building.amounts);
+        self.encode(building, batch);
+    }
+
+    fn lost(&self, input: usize, reason: LostReason, bytes: u64) {
+        self.ledger.lost(input, reason, bytes);
+    }
+
+    fn skipped(&self, input: usize, bytes: u64) {
+        self.ledger.skipped(input, bytes);
+    }
+
+    fn gauges(&self, input: usize, by_namespace: Vec<(String, Gauges)>) {
+        self.ledger.gauges(input, by_namespace);
+    }
+
+    fn unwatched(&self, folders: u64) {
+        self.ledger.unwatched(folders);
+    }
+
+    fn beat(&self) {
+        self.beat.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,108 @@
+//! gzip of whole bodies.
+//!
+//! A compressor holds about 300 KiB, so the few that are in use at once are kept and lent out, whatever thread asks.
+//! Bodies are given whole: the same text in pieces of 32 KiB costs almost twice the CPU.
+
+use std::sync::{Mutex, PoisonError};
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+/// Idle compressors that are kept: as many as the runtime has workers by default.
+const IDLE_MAX: usize = 2;
+
+/// zlib's largest window, 32 KiB.
+const WINDOW_BITS: u8 = 15;
+
+static IDLE: Mutex<Vec<Gzip>> = Mutex::new(Vec::new());
+
+/// A compressor, with the level that it was made for.
+struct Gzip {
+    level: u32,
+    state: Compress,
+}
+
+/// Appends `input` as one gzip member to `out`. Levels above 9 count as 9. The same input gives the same bytes.
+pub fn gzip(level: u32, input: &[u8], out: &mut Vec<u8>) {
+    let level = level.min(9);
+    let mut gzip = borrow(level);
+    gzip.append(input, out);
+    give_back(gzip);
+}
+
+fn borrow(level: u32) -> Gzip {
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    match idle.iter().position(|gzip| gzip.level == level) {
+        Some(found) => idle.swap_remove(found),
+        None => Gzip { level, state: Compress::new_gzip(Compression::new(level), WINDOW_BITS) },
+    }
+}
+
+/// Keeps the newest, so that levels which are no longer asked for do not stay.
+fn give_back(mut gzip: Gzip) {
+    gzip.state.reset();
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if idle.len() == IDLE_MAX {
+        idle.remove(0);
+    }
+    idle.push(gzip);
+}
+
+impl Gzip {
+    fn append(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        // Logs shrink to a third or less; what does not is grown for.
+        out.reserve(input.len() / 3 + 64);
+        loop {
+            let taken = usize::try_from(self.state.total_in()).unwrap_or(usize::MAX);
+            let rest = input.get(taken..).unwrap_or_default();
+            match self.state.compress_vec(rest, out, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => return,
+                // No room left: these are the only other answers to `Finish`.
+                Ok(Status::Ok | Status::BufError) | Err(_) => out.reserve(out.len() / 2 + 4096),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn round_trip(level: u32, input: &[u8]) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        gzip(level, input, &mut out);
+        let mut back = Vec::new();
+        flate2::read::GzDecoder::new(&out[6..]).read_to_end(&mut back).unwrap();
+        assert_eq!(back, input);
+        out
+    }
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        };
+        (0..bytes).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back_at_every_level_and_size() {
+        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(3000);
+        for level in [0, 1, 2, 6, 9, 12] {
+            for input in [&b""[..], b"x", &text, &noise(300_000)] {
+                round_trip(level, input);
+            }
+        }
+    }
+
+    #[test]
+    fn a_compressor_that_was_used_before_gives_the_same_bytes() {
+        let text = b"one two three ".repeat(1000);
+        let first = round_trip(1, &text);
+        round_trip(1, &noise(10_000));
+        assert_eq!(round_trip(1, &text), first);
+        assert!(first.len() < text.len() / 10);
+    }
+}

@@ -1,0 +1,25 @@
+//! Everything that talks to other machines, once: the HTTP client with its TLS, pool, proxies and time-outs; gzip; back-off.
+//!
+//! Only this folder builds clients. It knows nothing of records, and retries nothing: that is the delivery's work.
+//!
+//! ```text
+//! Client ── hyper's pool ── Connector ── Resolver (address family) ── TCP ── [CONNECT through a proxy] ── [TLS] ── Socket
+//! ```
+
+mod backoff;
+mod client;
+mod compress;
+mod connect;
+mod error;
+mod options;
+mod proxy;
+mod socket;
+mod tls;
+
+pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
+pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
+pub use compress::gzip;
+pub use connect::Connector;
+pub use error::{Cause, NetError};
+pub use options::{ClientOptions, SourceAddress, TlsVersion};
+pub use proxy::{ProxyEnvironment, ProxyUrl};

@@ -3,6 +3,12 @@
 //! It knows no page; `routes` does. It must answer a liveness probe whatever other clients do, so each connection is short
 //! lived, slow ones are cut, and when too many are open the oldest goes.
 
+mod metrics;
+mod pages;
+
+pub use metrics::{Gauge, Snapshot};
+pub use pages::{STUCK, Subject, page};
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

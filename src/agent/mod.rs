@@ -1,0 +1,18 @@
+//! Puts inputs, filters and outputs together, runs them, and stops them in order.
+//!
+//! ```text
+//! check   config ─▶ every section read by its plugin ─▶ Plan, or all mistakes      (no side effects)
+//! run     state lock ─▶ outputs ─▶ pipeline ─▶ deliveries, ticker, admin ─▶ inputs
+//! stop    linger 0 ─▶ inputs read to the end and wait for their tickets ─▶ positions ─▶ deliveries end
+//! ```
+
+mod delivery;
+mod ledger;
+mod memory;
+mod pipeline;
+mod plan;
+mod route;
+mod run;
+
+pub use plan::Plan;
+pub use run::{RunError, run};

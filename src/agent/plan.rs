@@ -1,0 +1,158 @@
+//! From sections to things that are ready to run: every section is read by its plugin, and all mistakes are found at once.
+
+use super::route::Match;
+use crate::config::{
+    Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
+    ServiceOptions, nearest,
+};
+use crate::filter::{FILTERS, Filter};
+use crate::input::{INPUTS, Input, InputContext};
+use crate::output::{OUTPUTS, Start};
+use crate::parse;
+use std::path::PathBuf;
+
+/// An output that is configured but not yet made.
+pub(super) struct PlannedOutput {
+    pub(super) name: String,
+    pub(super) at: Location,
+    pub(super) matches: Match,
+    pub(super) retry_limit: RetryLimit,
+    pub(super) start: Start,
+}
+
+/// A checked configuration, ready to run.
+pub struct Plan {
+    pub(super) service: ServiceOptions,
+    pub(super) environment: Environment,
+    pub(super) inputs: Vec<Box<dyn Input>>,
+    /// For metrics and messages, by number.
+    pub(super) input_names: Vec<String>,
+    pub(super) routable: Vec<bool>,
+    pub(super) filters: Vec<(Match, Box<dyn Filter>)>,
+    pub(super) outputs: Vec<PlannedOutput>,
+    pub(super) state_folder: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Checks everything; `None` when something is wrong, and then all of it is in the report.
+    pub fn new(config: &Config, environment: &Environment, report: &mut Report) -> Option<Self> {
+        parse::check_sections(&config.parsers, report);
+        let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
+        let inputs = plan_inputs(config, report);
+        let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
+        let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
+        if config.inputs.is_empty() {
+            report.error(None, "the configuration has no input", Some("add one, as `name: tail` under `inputs`".into()));
+        }
+        if report.has_errors() {
+            return None;
+        }
+        let state_folder = state_folder(config);
+        if state_folder.is_none() {
+            let hint = "set `db` in the input or `state_dir` in the service".to_owned();
+            report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
+        }
+        let names = |(i, s): (usize, &Section)| section_name(i, s);
+        Some(Self {
+            service: config.service.clone(),
+            environment: environment.clone(),
+            inputs,
+            input_names: config.inputs.iter().enumerate().map(names).collect(),
+            routable: shared.iter().map(|s| s.as_ref().is_none_or(|s| s.routable)).collect(),
+            filters: filters.into_iter().flatten().collect(),
+            outputs: outputs.into_iter().flatten().collect(),
+            state_folder,
+        })
+    }
+}
+
+/// The alias, else `tail.0`.
+fn section_name(number: usize, section: &Section) -> String {
+    section.get("alias").map_or_else(|| format!("{}.{number}", section.name), |e| e.value.clone())
+}
+
+fn state_folder(config: &Config) -> Option<PathBuf> {
+    let from_service = config.service.state_dir.as_ref().map(|d| config.folder.join(d));
+    let from_input = |s: &Section| (INPUTS.iter().find(|p| p.name == s.name)?.state_folder)(s);
+    from_service.or_else(|| config.inputs.iter().find_map(from_input))
+}
+
+fn unknown<'a>(section: &Section, known: impl Iterator<Item = &'a str> + Clone, report: &mut Report) {
+    let listed = known.clone().collect::<Vec<_>>().join(", ");
+    let word = section.kind.word();
+    let hint = match nearest(&section.name, known) {
+        Some(name) => format!("did you mean `{name}`? {word}s: {listed}"),
+        None => format!("{word}s: {listed}"),
+    };
+    report.error(Some(&section.at), format!("unknown {word} `{}`", section.name), Some(hint));
+}
+
+fn check_keys(section: &Section, shared: &'static [Opt], own: &[&[Opt]], report: &mut Report) {
+    let mut declared = own.to_vec();
+    declared.push(shared);
+    section.check_keys(&declared, report);
+}
+
+fn plan_inputs(config: &Config, report: &mut Report) -> Vec<Box<dyn Input>> {
+    for section in &config.inputs {
+        match INPUTS.iter().find(|p| p.name == section.name) {
+            Some(plugin) => check_keys(section, InputShared::OPTIONS, plugin.options, report),
+            None => unknown(section, INPUTS.iter().map(|p| p.name), report),
+        }
+    }
+    let of_plugin = |name: &str| {
+        let of = |(number, section): (usize, &'static str)| (section == name).then_some(number);
+        let names = config.inputs.iter().map(|s| INPUTS.iter().find(|p| p.name == s.name).map_or("", |p| p.name));
+        names.enumerate().filter_map(of).collect::<Vec<_>>()
+    };
+    let mut inputs = Vec::new();
+    for plugin in INPUTS {
+        let numbers = of_plugin(plugin.name);
+        if !numbers.is_empty() {
+            let sections: Vec<&Section> = numbers.iter().map(|n| &config.inputs[*n]).collect();
+            inputs.extend((plugin.configure)(&sections, &InputContext { config, numbers }, report));
+        }
+    }
+    inputs
+}
+
+fn plan_filter(section: &Section, report: &mut Report) -> Option<(Match, Box<dyn Filter>)> {
+    let Some(plugin) = FILTERS.iter().find(|p| p.name == section.name) else {
+        unknown(section, FILTERS.iter().map(|p| p.name), report);
+        return None;
+    };
+    check_keys(section, FilterShared::OPTIONS, plugin.options, report);
+    let shared = FilterShared::from_section(section, report);
+    let filter = (plugin.configure)(section, report);
+    let shared = shared?;
+    let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
+    if matches.is_empty() {
+        let hint = "add `match: '*'` to see every record".to_owned();
+        report.error(Some(&section.at), format!("{} needs `match` or `match_regex`", section.title()), Some(hint));
+    }
+    Some((matches, filter?))
+}
+
+fn plan_output(number: usize, section: &Section, report: &mut Report) -> Option<PlannedOutput> {
+    let Some(plugin) = OUTPUTS.iter().find(|p| p.name == section.name) else {
+        unknown(section, OUTPUTS.iter().map(|p| p.name), report);
+        return None;
+    };
+    check_keys(section, OutputShared::OPTIONS, plugin.options, report);
+    let shared = OutputShared::from_section(section, report);
+    let start = (plugin.configure)(section, report);
+    let shared = shared?;
+    let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
+    if matches.is_empty() {
+        let hint = "add `match: '*'` to give it every record".to_owned();
+        report.note(Some(&section.at), format!("{} has no `match` and is left out", section.title()), Some(hint));
+        return None;
+    }
+    Some(PlannedOutput {
+        name: section_name(number, section),
+        at: section.at.clone(),
+        matches,
+        retry_limit: shared.retry_limit.unwrap_or(RetryLimit::Unlimited),
+        start: start?,
+    })
+}

@@ -1,0 +1,343 @@
+//! From a plan to a running process, and to its end.
+
+use super::delivery::{Delivery, Progress};
+use super::ledger::Ledger;
+use super::memory::Memory;
+use super::pipeline::{Lane, Pipeline};
+use super::plan::{Plan, PlannedOutput};
+use crate::admin::{self, Gauge, Listen, Snapshot, Subject};
+use crate::config::{Environment, RetryLimit};
+use crate::input::{Context, OwnOutput, Pipe, Stop};
+use crate::output::{Output, OutputContext};
+use crate::state::State;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often lingering requests are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often the lock of the state folder is tried while another agent has it.
+const LOCK_RETRY: Duration = Duration::from_secs(1);
+/// After this the rows of files that are gone are forgotten; an empty scan alone never does that.
+const RETIRE_AFTER: Duration = Duration::from_secs(14 * 86_400);
+
+/// Why it could not run.
+#[derive(Debug)]
+pub struct RunError {
+    /// What and where.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Runs a plan until SIGTERM or SIGINT, or until every input has ended by itself.
+///
+/// # Errors
+/// What keeps it from starting: a file that an output names, a port that is taken, no threads.
+pub fn run(mut plan: Plan, log_files: &[(u64, u64)]) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(usize::from(plan.service.threads.max(1)))
+        .max_blocking_threads(16)
+        .thread_name("deliver")
+        .enable_all()
+        .build()
+        .map_err(|e| RunError { message: format!("cannot start threads: {e}"), hint: None })?;
+    let inputs = std::mem::take(&mut plan.inputs);
+    let outputs = std::mem::take(&mut plan.outputs);
+    let made = make_outputs(&plan, outputs)?;
+    runtime.block_on(async {
+        let state = own_state(&plan).await;
+        let Some(state) = state else { return Ok(()) };
+        let stops: Vec<Arc<Stop>> = inputs.iter().map(|_| Arc::new(Stop::default())).collect();
+        let mut running = Running::start(plan, made, &stops, Arc::clone(&state))?;
+        let (ended, mut all_ended) = mpsc::unbounded_channel();
+        let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
+        let threads = inputs.into_iter().zip(&stops).map(|(input, stop)| {
+            let context = Context {
+                pipe: Arc::clone(&running.pipeline) as Arc<dyn Pipe>,
+                stop: Arc::clone(stop),
+                state: Arc::clone(&state),
+                own: own.clone(),
+            };
+            let ended = ended.clone();
+            std::thread::Builder::new().name("read".into()).spawn(move || {
+                input.run(context);
+                let _ = ended.send(());
+            })
+        });
+        let threads: Vec<JoinHandle<()>> =
+            threads.collect::<Result<_, _>>().map_err(|e| RunError { message: format!("cannot start a thread: {e}"), hint: None })?;
+        drop(ended);
+        running.ready.store(true, Ordering::Release);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
+        running.wait_for_end(&stops, &mut all_ended).await;
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a reading thread ended with a panic; its positions are those of the last commit");
+            }
+        }
+        running.finish().await;
+        Ok(())
+    })
+}
+
+struct Made {
+    planned: PlannedOutput,
+    output: Arc<dyn Output>,
+}
+
+fn make_outputs(plan: &Plan, outputs: Vec<PlannedOutput>) -> Result<Vec<Made>, RunError> {
+    let context = OutputContext {
+        service: &plan.service,
+        environment: &plan.environment,
+        terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
+    };
+    let make = |mut planned: PlannedOutput| {
+        let start = std::mem::replace(&mut planned.start, Box::new(|_| unreachable_output()));
+        match start(&context) {
+            Ok(output) => Ok(Made { planned, output }),
+            Err(error) => Err(RunError { message: format!("{error} ({})", planned.at), hint: error.hint }),
+        }
+    };
+    outputs.into_iter().map(make).collect()
+}
+
+fn unreachable_output() -> Result<Arc<dyn Output>, crate::output::OutputError> {
+    Err(crate::output::OutputError { message: "an output is made once".into(), hint: None })
+}
+
+/// Opens the state folder; waits while another agent has it. `None`: told to stop meanwhile.
+async fn own_state(plan: &Plan) -> Option<Arc<State>> {
+    let state = Arc::new(State::open(plan.state_folder.as_deref()));
+    let (mut term, mut int) = (signal(SignalKind::terminate()).ok()?, signal(SignalKind::interrupt()).ok()?);
+    let mut said = false;
+    while !state.owned() && !state.try_own() {
+        if !std::mem::replace(&mut said, true) {
+            let owner = state.owner().map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            tracing::error!(
+                "another agent{owner} owns the state folder {}: waiting until it ends; hint: give each agent its own `state_dir`",
+                plan.state_folder.as_deref().unwrap_or(std::path::Path::new("")).display()
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOCK_RETRY) => {}
+            _ = term.recv() => return None,
+            _ = int.recv() => return None,
+        }
+    }
+    state.retire(RETIRE_AFTER);
+    Some(state)
+}
+
+/// Which pod drave runs in: its log must not be read.
+fn own_pod(environment: &Environment) -> OwnOutput {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // kubelet mounts /etc/hosts from a folder that is named by the pod's UID.
+    let uid = mounts.lines().find_map(|line| {
+        let (_, rest) = line.split_once("/pods/")?;
+        let (uid, file) = rest.split_once('/')?;
+        file.starts_with("etc-hosts ").then(|| uid.to_owned())
+    });
+    let in_cluster = environment.get("KUBERNETES_SERVICE_HOST").is_some();
+    let name = environment.get("POD_NAME").or(environment.get("HOSTNAME")).filter(|_| in_cluster);
+    OwnOutput { files: Vec::new(), pod_uid: uid, pod_name: name.map(str::to_owned) }
+}
+
+struct Running {
+    plan: Plan,
+    pipeline: Arc<Pipeline>,
+    ready: Arc<AtomicBool>,
+    stopping: watch::Sender<bool>,
+    deliveries: Vec<tokio::task::JoinHandle<()>>,
+    ticker: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
+    deadline: Option<Instant>,
+}
+
+impl Running {
+    fn start(plan: Plan, made: Vec<Made>, stops: &[Arc<Stop>], state: Arc<State>) -> Result<Self, RunError> {
+        let mut plan = plan;
+        let ledger = Arc::new(Ledger::new(plan.input_names.len(), made.len()));
+        let memory = Arc::new(Memory::new(plan.service.mem_limit.0 as usize, made.len()));
+        let mut receivers = Vec::new();
+        let lanes: Vec<Arc<Lane>> = made
+            .into_iter()
+            .enumerate()
+            .map(|(number, Made { planned, output })| {
+                let (finished, receiver) = mpsc::unbounded_channel();
+                receivers.push((receiver, planned.retry_limit));
+                let limits = output.limits();
+                let linger = limits.linger.unwrap_or(plan.service.flush.0);
+                let spare = Mutex::default();
+                let PlannedOutput { name, matches, .. } = planned;
+                Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare })
+            })
+            .collect();
+        let wakes = stops.iter().map(|s| Arc::clone(&s.wake)).collect();
+        let filters = std::mem::take(&mut plan.filters);
+        let routable = plan.routable.clone();
+        let pipeline = Arc::new(Pipeline::new(filters, lanes, (ledger, memory), routable, wakes));
+        let (stopping, watching) = watch::channel(false);
+        let mut progress = Vec::new();
+        let mut deliveries = Vec::new();
+        for (lane, (receiver, retry_limit)) in pipeline.lanes.iter().zip(receivers) {
+            let delivery = new_delivery(lane, &pipeline, retry_limit, watching.clone());
+            progress.push(Arc::clone(&delivery.progress));
+            deliveries.push(tokio::spawn(delivery.run(receiver)));
+        }
+        let ready = Arc::new(AtomicBool::new(false));
+        let ticker = Some(start_ticker(&pipeline));
+        let running = Self { plan, pipeline, ready, stopping, deliveries, ticker, deadline: None };
+        running.serve(progress, state)?;
+        Ok(running)
+    }
+
+    fn serve(&self, progress: Vec<Arc<Progress>>, state: Arc<State>) -> Result<(), RunError> {
+        let service = &self.plan.service;
+        if !service.http_server {
+            return Ok(());
+        }
+        let address = match service.http_listen.trim() {
+            "" | "0.0.0.0" | "::" => None,
+            text => Some(text.parse::<IpAddr>().map_err(|_| RunError {
+                message: format!("http_listen `{text}` is no address"),
+                hint: Some("write an IPv4 or IPv6 address, or leave it out for all".into()),
+            })?),
+        };
+        let listener = admin::bind(Listen { address, port: service.http_port })
+            .map_err(|e| RunError { message: e.to_string(), hint: e.hint().map(str::to_owned) })?;
+        let subject = Watched {
+            pipeline: Arc::clone(&self.pipeline),
+            ready: Arc::clone(&self.ready),
+            input_names: self.plan.input_names.clone(),
+            progress,
+            state,
+            started: Instant::now(),
+        };
+        let routes: admin::Routes = Arc::new(move |path, query| admin::page(&subject, path, query));
+        tokio::spawn(admin::serve(listener, routes, std::future::pending()));
+        Ok(())
+    }
+
+    /// Waits for a signal or for the inputs; then asks them to end and waits until they have.
+    async fn wait_for_end(&mut self, stops: &[Arc<Stop>], all_ended: &mut mpsc::UnboundedReceiver<()>) {
+        let mut running = stops.len();
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(mut term), Ok(mut int)) = signals else { return };
+        while running > 0 {
+            tokio::select! {
+                ended = all_ended.recv() => running = if ended.is_some() { running - 1 } else { 0 },
+                _ = term.recv() => self.stop(stops),
+                _ = int.recv() => self.stop(stops),
+            }
+        }
+    }
+
+    fn stop(&mut self, stops: &[Arc<Stop>]) {
+        let first = self.deadline.is_none();
+        // A second signal means now.
+        let deadline = Instant::now() + if first { self.plan.service.grace.0 } else { Duration::ZERO };
+        self.deadline = Some(deadline);
+        tracing::info!(grace_seconds = self.plan.service.grace.0.as_secs_f64(), "stopping");
+        self.pipeline.stop_lingering();
+        let _ = self.stopping.send(true);
+        stops.iter().for_each(|s| s.request(deadline));
+    }
+
+    /// The inputs have ended: deliver what is left, in the time that is left. Inputs that ended by themselves set no limit.
+    async fn finish(mut self) {
+        self.pipeline.stop_lingering();
+        if let Some((stop, ticker)) = self.ticker.take() {
+            let _ = stop.send(());
+            let _ = ticker.await;
+        }
+        let pending = self.pipeline.ledger.accounts().outputs.iter().map(|o| o.pending.records).sum::<u64>();
+        if pending > 0 {
+            tracing::warn!(records = pending, "not delivered within the grace period; their positions stay before them");
+        }
+        self.deliveries.iter().for_each(tokio::task::JoinHandle::abort);
+        tracing::info!("stopped");
+    }
+}
+
+fn new_delivery(
+    lane: &Arc<Lane>,
+    pipeline: &Arc<Pipeline>,
+    retry_limit: RetryLimit,
+    stopping: watch::Receiver<bool>,
+) -> Delivery {
+    Delivery {
+        lane: Arc::clone(lane),
+        pipeline: Arc::clone(pipeline),
+        progress: Arc::new(Progress::new()),
+        retry_limit,
+        stopping,
+        closed_until: Mutex::new(None),
+    }
+}
+
+fn start_ticker(pipeline: &Arc<Pipeline>) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    let (stop, mut stopped) = oneshot::channel();
+    let pipeline = Arc::clone(pipeline);
+    let ticker = tokio::spawn(async move {
+        let mut clock = tokio::time::interval(TICK);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = clock.tick() => pipeline.tick(),
+                _ = &mut stopped => return,
+            }
+        }
+    });
+    (stop, ticker)
+}
+
+/// What the admin pages look at.
+struct Watched {
+    pipeline: Arc<Pipeline>,
+    ready: Arc<AtomicBool>,
+    input_names: Vec<String>,
+    progress: Vec<Arc<Progress>>,
+    state: Arc<State>,
+    started: Instant,
+}
+
+impl Subject for Watched {
+    fn snapshot(&self) -> Snapshot {
+        let names: Vec<String> = self.pipeline.lanes.iter().map(|l| l.name.clone()).collect();
+        let mut snapshot = self.pipeline.ledger.snapshot(&self.input_names, &names);
+        for (lane, progress) in self.pipeline.lanes.iter().zip(&self.progress) {
+            let labels = [("output", lane.name.as_str())];
+            snapshot.gauge(Gauge::MemoryHeld, &labels, self.pipeline.memory.held(lane.number) as f64);
+            snapshot.gauge(Gauge::InFlight, &labels, progress.in_flight() as f64);
+            snapshot.gauge(Gauge::Stalled, &labels, f64::from(u8::from(progress.is_stalled())));
+        }
+        snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
+        snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
+        snapshot
+    }
+
+    fn silence(&self) -> Duration {
+        self.pipeline.silence()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    fn stalled(&self) -> Vec<String> {
+        let lanes = self.pipeline.lanes.iter().zip(&self.progress);
+        lanes.filter(|(_, p)| p.is_stalled()).map(|(l, _)| l.name.clone()).collect()
+    }
+}

@@ -1,0 +1,238 @@
+//! One file that is followed: what it is, how far it is read, how it changed.
+//!
+//! ```text
+//! followed ─▶ gone (renamed or deleted) ─▶ at its end and quiet for rotate_wait ─▶ ended ─▶ settled ─▶ forgotten
+//!    ▲  │
+//!    └──┘ truncated or written anew: begins again at 0
+//! ```
+
+use super::progress::Progress;
+use crate::state::{FINGERPRINT_MAX, Fingerprint};
+use flate2::read::MultiGzDecoder;
+use rustix::fs::{Stat, fstat};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Where the bytes come from.
+pub(super) enum Content {
+    Plain(File),
+    /// A rotated file that was compressed: read from its beginning to its end, once.
+    Gzip { decoder: Box<MultiGzDecoder<File>>, carry: Vec<u8>, end: bool },
+    /// Read to the end and let go.
+    Closed,
+}
+
+/// What a look at a file found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Same,
+    /// It is another content now; so many bytes of the old one were not read.
+    Rewritten(u64),
+}
+
+/// A file.
+pub(super) struct TailFile {
+    /// Unique within the process; a file that was written anew gets a new one.
+    pub(super) seq: u64,
+    pub(super) content: Content,
+    /// The real path under which its position is kept, without `.gz`.
+    pub(super) path: PathBuf,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) fingerprint: Fingerprint,
+    /// The next byte to read.
+    pub(super) read: u64,
+    /// Up to here was looked and found no further line end.
+    pub(super) looked: u64,
+    pub(super) size: u64,
+    modified: (i64, i64),
+    pub(super) links: u64,
+    /// Since when it has no name, or another one.
+    pub(super) gone: Option<Instant>,
+    pub(super) grown: Instant,
+    /// Since when bytes wait to be read.
+    pub(super) unread_since: Option<Instant>,
+    /// The rest of a line that was too long is passed over.
+    pub(super) skipping: bool,
+    pub(super) progress: Progress,
+}
+
+/// The hash of a file's beginning.
+pub(super) fn fingerprint(head: &[u8]) -> Fingerprint {
+    let head = &head[..head.len().min(FINGERPRINT_MAX as usize)];
+    Fingerprint { len: head.len() as u32, hash: xxhash_rust::xxh3::xxh3_64(head) }
+}
+
+/// The first bytes of a file, as many as a fingerprint covers.
+pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(FINGERPRINT_MAX as usize);
+    while head.len() < FINGERPRINT_MAX as usize {
+        let at = head.len() as u64;
+        if rustix::io::pread(file, rustix::buffer::spare_capacity(&mut head), at)? == 0 {
+            break;
+        }
+    }
+    head.truncate(FINGERPRINT_MAX as usize);
+    Ok(head)
+}
+
+impl TailFile {
+    /// A plain file, to be read from `offset`.
+    pub(super) fn plain(seq: u64, file: File, path: PathBuf, offset: u64) -> io::Result<Self> {
+        let stat = fstat(&file)?;
+        let fingerprint = fingerprint(&head(&file)?);
+        let mut new = Self::new(seq, Content::Plain(file), path, &stat, offset);
+        new.fingerprint = fingerprint;
+        new.size = stat.st_size as u64;
+        Ok(new)
+    }
+
+    /// A compressed one; `offset` counts its decompressed bytes.
+    pub(super) fn gzip(seq: u64, file: File, path: PathBuf, offset: u64, head: &[u8]) -> io::Result<Self> {
+        let stat = fstat(&file)?;
+        let mut decoder = Box::new(MultiGzDecoder::new(file));
+        let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
+        let content = Content::Gzip { decoder, carry: Vec::new(), end: skipped < offset };
+        let mut new = Self::new(seq, content, path, &stat, skipped);
+        new.fingerprint = fingerprint(head);
+        new.size = u64::MAX;
+        new.gone = Some(Instant::now());
+        Ok(new)
+    }
+
+    fn new(seq: u64, content: Content, path: PathBuf, stat: &Stat, offset: u64) -> Self {
+        Self {
+            seq,
+            content,
+            path,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            fingerprint: Fingerprint::default(),
+            read: offset,
+            looked: offset,
+            size: 0,
+            modified: modified(stat),
+            links: stat.st_nlink as u64,
+            gone: None,
+            grown: Instant::now(),
+            unread_since: None,
+            skipping: false,
+            progress: Progress::new(offset),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.content, Content::Closed)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.links == 0
+    }
+
+    /// Are there bytes that may hold a further line?
+    pub(super) fn has_unread(&self) -> bool {
+        match &self.content {
+            Content::Plain(_) => self.size > self.looked,
+            Content::Gzip { end, .. } => !end,
+            Content::Closed => false,
+        }
+    }
+
+    /// Bytes written and not yet read.
+    pub(super) fn behind(&self) -> u64 {
+        match &self.content {
+            Content::Plain(_) => self.size.saturating_sub(self.read),
+            _ => 0,
+        }
+    }
+
+    /// One `fstat`; only a file that changed is looked at more closely.
+    pub(super) fn look(&mut self, now: Instant) -> io::Result<Look> {
+        let Content::Plain(file) = &self.content else { return Ok(Look::Same) };
+        let stat = fstat(file)?;
+        self.links = stat.st_nlink as u64;
+        let (size, modified) = (stat.st_size as u64, modified(&stat));
+        if size == self.size && modified == self.modified {
+            return Ok(Look::Same);
+        }
+        let head = head(file)?;
+        self.modified = modified;
+        let known = self.fingerprint.len as usize;
+        if size < self.read || head.len() < known || fingerprint(&head[..known]) != self.fingerprint {
+            let unread = self.size.saturating_sub(self.read);
+            self.begin_anew(size, &head, now);
+            return Ok(Look::Rewritten(unread));
+        }
+        if head.len() > known {
+            self.fingerprint = fingerprint(&head);
+            self.progress.dirty = true;
+        }
+        if size > self.size {
+            self.grown = now;
+            self.unread_since.get_or_insert(now);
+        }
+        self.size = size;
+        Ok(Look::Same)
+    }
+
+    fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) {
+        self.fingerprint = fingerprint(head);
+        (self.read, self.looked, self.size) = (0, 0, size);
+        self.skipping = false;
+        self.grown = now;
+        self.unread_since = (size > 0).then_some(now);
+        self.progress = Progress::new(0);
+    }
+
+    /// Reads from where reading stands into `block`, about `want` bytes: the number of bytes there.
+    pub(super) fn fill(&mut self, block: &mut Vec<u8>, want: usize) -> io::Result<usize> {
+        block.clear();
+        block.reserve(want);
+        match &mut self.content {
+            Content::Plain(file) => {
+                // The room may be more than was asked for: that much is read then.
+                rustix::io::pread(file, rustix::buffer::spare_capacity(block), self.read)?;
+            }
+            Content::Gzip { decoder, carry, end } => {
+                block.extend_from_slice(carry);
+                let more = want.saturating_sub(carry.len()) as u64;
+                *end = decoder.by_ref().take(more).read_to_end(block)? < more as usize;
+                carry.clear();
+            }
+            Content::Closed => {}
+        }
+        Ok(block.len())
+    }
+
+    /// Moves over `consumed` bytes of the block; what is left of it comes again.
+    pub(super) fn consume(&mut self, block: &[u8], consumed: usize) {
+        self.read += consumed as u64;
+        self.looked = self.read + (block.len() - consumed) as u64;
+        if let Content::Gzip { carry, .. } = &mut self.content {
+            carry.extend_from_slice(&block[consumed..]);
+        }
+        if self.size <= self.read {
+            self.unread_since = None;
+        }
+    }
+
+    /// Is it compressed and read to its end?
+    pub(super) fn is_gzip_at_end(&self) -> bool {
+        matches!(self.content, Content::Gzip { end: true, .. })
+    }
+}
+
+fn modified(stat: &Stat) -> (i64, i64) {
+    (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+}
+
+/// Thousands of files are open at once: as many as the system lets.
+pub(super) fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}

@@ -1,0 +1,177 @@
+//! The options of a tail section, checked.
+
+use super::discover::Patterns;
+use super::tag::Tagging;
+use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
+use crate::parse::{self, LineFormat};
+use crate::state::Sync;
+
+crate::option_enum! {
+    /// How surely positions are on disk.
+    pub enum DbSync {
+        /// As full, and the folder too.
+        Extra = "extra",
+        /// An fsync a commit.
+        Full = "full",
+        /// Now and then.
+        Normal = "normal",
+        /// Never.
+        Off = "off",
+    }
+}
+
+crate::options! {
+    /// What is special to the input.
+    pub struct TailOptions {
+        /// Files to follow: globs, separated by commas. A `*` does not reach into deeper folders.
+        path: List, "path", required;
+        /// Files to leave out: globs, separated by commas; of the whole path or of the name alone.
+        exclude_path: List, "exclude_path", default "";
+        /// An expression over the path whose named groups stand as `<name>` in `tag`.
+        tag_regex: String, "tag_regex", optional;
+        /// A parser for each line: one of the `parsers`, or cri, docker, json.
+        parser: String, "parser", optional;
+        /// Container formats whose pieces are joined: docker, cri.
+        multiline_parser: List, "multiline.parser", default "";
+        /// The key of a line's text.
+        key: String, "key", default "log";
+        /// A key that gets the path of the file.
+        path_key: String, "path_key", optional;
+        /// A key that gets the place in the file where the record begins, in bytes.
+        offset_key: String, "offset_key", optional;
+        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`.
+        db: String, "db", optional;
+        /// How surely positions are on disk: extra, full, normal, off.
+        db_sync: DbSync, "db.sync", default "normal";
+        /// Whether files that are there at the first start are read from their beginning.
+        read_from_head: bool, "read_from_head", default "off";
+        /// How often folders are scanned besides the events that they send.
+        refresh_interval: Duration, "refresh_interval", default "60";
+        /// How long a renamed or deleted file must stay quiet at its end before it is let go.
+        rotate_wait: Duration, "rotate_wait", default "5";
+        /// Whether a line longer than `buffer_max_size` is left out; else it is cut and marked.
+        skip_long_lines: bool, "skip_long_lines", default "off";
+        /// Cuts long lines, which is what happens anyway unless they are skipped.
+        truncate_long_lines: bool, "truncate_long_lines", default "off";
+        /// Whether empty lines are left out.
+        skip_empty_lines: bool, "skip_empty_lines", default "off";
+        /// How much is read of a file at a time.
+        buffer_chunk_size: Size, "buffer_chunk_size", default "256k";
+        /// The longest line.
+        buffer_max_size: Size, "buffer_max_size", default "1M";
+        /// Files that were not written to for so long are not opened; 0 opens all.
+        ignore_older: Duration, "ignore_older", default "0";
+        /// Ends when all files are read to their end.
+        exit_on_eof: bool, "exit_on_eof", default "off";
+        /// Off: folders are scanned each second instead of watched.
+        inotify_watcher: bool, "inotify_watcher", default "on";
+    }
+    no_effect {
+        "static_batch_size": "one block of each file is read in turn";
+        "event_batch_size": "one block of each file is read in turn";
+        "file_cache_advise": "the kernel's page cache is left as it is";
+        "watcher_interval": "events and the clock of 50 to 150 ms see growth and rotation";
+        "progress_check_interval": "growth is looked for every 50 to 150 ms";
+        "progress_check_interval_nsec": "growth is looked for every 50 to 150 ms";
+        "db.locking": "the state folder has one owner at a time anyway";
+        "db.journal_mode": "positions are kept in a write-ahead log";
+        "db.compare_filename": "files are known by their beginning, with inode or name";
+    }
+}
+
+/// A section, ready to follow its files.
+pub(super) struct Settings {
+    /// Number among the configuration's inputs.
+    pub(super) number: usize,
+    /// Names its positions: the alias, else `path` as written.
+    pub(super) name: String,
+    pub(super) patterns: Patterns,
+    pub(super) tagging: Tagging,
+    pub(super) format: LineFormat,
+    pub(super) options: TailOptions,
+    pub(super) joined_bytes_max: usize,
+    pub(super) mem_buf_limit: u64,
+}
+
+impl Settings {
+    /// Checks a section; `index` counts the tail sections, for the tag of one that has none.
+    pub(super) fn new(
+        section: &Section,
+        index: usize,
+        number: usize,
+        config: &Config,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let options = TailOptions::from_section(section, report);
+        let shared = InputShared::from_section(section, &mut Report::default());
+        let (mut options, shared) = (options?, shared?);
+        let format = line_format(section, &options, config, report);
+        let patterns = Patterns::new(section, &options, report);
+        let tag = shared.tag.unwrap_or_else(|| format!("tail.{index}"));
+        let tagging = Tagging::new(section, tag, options.tag_regex.as_deref(), report);
+        if matches!(format, Some(LineFormat::Container { join: true, .. })) {
+            // As in Fluent Bit: a container's line that is not one keeps the usual key.
+            options.key = "log".into();
+            options.skip_empty_lines = false;
+        }
+        Some(Self {
+            number,
+            name: shared.alias.unwrap_or_else(|| section.get("path").map(|e| e.value.clone()).unwrap_or_default()),
+            patterns: patterns?,
+            tagging: tagging?,
+            format: format?,
+            joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
+            mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),
+            options,
+        })
+    }
+
+    /// Bytes read of a file at a time.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.options.buffer_chunk_size.0.clamp(4 << 10, 4 << 20) as usize
+    }
+
+    /// The longest line, without its end.
+    pub(super) fn line_bytes_max(&self) -> usize {
+        self.options.buffer_max_size.0.clamp(1, 64 << 20) as usize
+    }
+
+    pub(super) fn sync(&self) -> Sync {
+        match self.options.db_sync {
+            DbSync::Extra => Sync::Extra,
+            DbSync::Full => Sync::Full,
+            DbSync::Normal => Sync::Normal,
+            DbSync::Off => Sync::Off,
+        }
+    }
+}
+
+fn line_format(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<LineFormat> {
+    if !options.multiline_parser.0.is_empty() {
+        return match parse::multiline(&options.multiline_parser.0) {
+            Ok(format) => Some(format),
+            Err((name, nearest)) => {
+                let hint = match nearest {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None => format!("there are: {}", parse::MULTILINE.join(", ")),
+                };
+                let at = section.get("multiline.parser").map(|e| &e.value_at);
+                report.error(at, format!("unknown multiline parser `{name}`"), Some(hint));
+                None
+            }
+        };
+    }
+    let Some(name) = &options.parser else { return Some(LineFormat::Plain) };
+    let format = parse::named(name, &config.parsers);
+    if format.is_none() {
+        let defined = config.parsers.iter().map(|p| p.name.as_str());
+        let known: Vec<&str> = defined.chain(parse::BUILT_IN.iter().copied()).collect();
+        let hint = match config.parsers.iter().find(|p| p.name == *name) {
+            Some(_) => format!("its format is not there; formats: {}", parse::FORMATS.join(", ")),
+            None => format!("there are: {}", known.join(", ")),
+        };
+        let at = section.get("parser").map(|e| &e.value_at);
+        report.error(at, format!("the parser `{name}` cannot be used"), Some(hint));
+    }
+    format
+}

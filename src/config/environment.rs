@@ -14,7 +14,8 @@ impl Environment {
     /// The variables of this process, those that are no UTF-8 left out. As in Fluent Bit there always is a `HOSTNAME`.
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn from_process() -> Self {
-        let texts = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let texts =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut variables: HashMap<String, String> = texts.collect();
         if let (false, Some(name)) = (variables.contains_key("HOSTNAME"), hostname()) {
             variables.insert("HOSTNAME".into(), name);
@@ -73,7 +74,8 @@ impl<'a> Variables<'a> {
 
     /// Replaces `${NAME}` and `${NAME:-default}`. As in a shell the default also stands for an empty variable.
     pub(super) fn expand(&mut self, text: &str) -> Expanded {
-        let mut expanded = Expanded { text: String::with_capacity(text.len()), missing: Vec::new(), inserted: Vec::new() };
+        let mut expanded =
+            Expanded { text: String::with_capacity(text.len()), missing: Vec::new(), inserted: Vec::new() };
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => expanded.text.push_str(text),

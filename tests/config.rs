@@ -171,6 +171,15 @@ fn good(path: &Path) -> String {
 }
 
 #[test]
+fn of_very_many_mistakes_some_are_shown_and_all_are_counted() {
+    let mut report = Report::default();
+    load_text(&"[SERVICE]\nx y\n".repeat(250), Syntax::Classic, &environment(), &mut report);
+    let shown = report.to_string();
+    assert_eq!(shown.matches("unknown option").count(), 200);
+    assert!(shown.ends_with("… and 50 more\n\n250 errors\n"), "{shown}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error_without_a_place() {
     let mut report = Report::default();
     let config = load(Path::new("tests/config/nowhere.conf"), &environment(), &mut report);

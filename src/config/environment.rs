@@ -76,18 +76,22 @@ impl<'a> Variables<'a> {
     pub(super) fn expand(&mut self, text: &str) -> Expanded {
         let mut expanded =
             Expanded { text: String::with_capacity(text.len()), missing: Vec::new(), inserted: Vec::new() };
+        self.expand_into(text, &mut expanded);
+        expanded
+    }
+
+    fn expand_into(&mut self, text: &str, expanded: &mut Expanded) {
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => expanded.text.push_str(text),
-                Piece::Variable { name, default } => self.insert(name, default, &mut expanded),
+                Piece::Variable { name, default } => self.insert(name, default, expanded),
             }
         }
-        expanded
     }
 
     fn insert(&mut self, name: &str, default: Option<&str>, expanded: &mut Expanded) {
         match (self.get(name), default) {
-            (None | Some(""), Some(default)) => expanded.text.push_str(default),
+            (None | Some(""), Some(default)) => self.expand_into(default, expanded),
             (Some(value), _) => {
                 expanded.text.push_str(value);
                 expanded.inserted.push((name.to_owned(), value.to_owned()));
@@ -121,6 +125,10 @@ mod tests {
             ("${NONE}", ""),
             ("${NONE:-some thing}", "some thing"),
             ("${NONE:-}", ""),
+            ("${NONE:-${STAGE}-${NO:-ne}}!", "prod-ne!"),
+            ("${STAGE:-${NONE}}", "prod"),
+            ("${NONE:-{x}", "{x"),
+            ("${NONE:-${STAGE}", "${NONE:-prod"),
             ("${EMPTY}", ""),
             ("${EMPTY:-e}", "e"),
             ("${STAGE:-e}", "prod"),

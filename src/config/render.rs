@@ -19,13 +19,19 @@ impl fmt::Display for Report {
         if self.problems.is_empty() {
             return Ok(());
         }
-        for problem in self.in_order() {
+        for problem in self.in_order().into_iter().take(SHOWN_MAX) {
             self.show(problem, f)?;
             writeln!(f)?;
+        }
+        if self.problems.len() > SHOWN_MAX {
+            writeln!(f, "… and {} more\n", self.problems.len() - SHOWN_MAX)?;
         }
         writeln!(f, "{}", self.count())
     }
 }
+
+/// A file that is no configuration at all has a mistake on every line; nobody reads all of them.
+const SHOWN_MAX: usize = 200;
 
 impl Report {
     /// "3 errors, 1 note".

@@ -113,11 +113,11 @@ impl Secrets {
     pub(super) fn add(&mut self, value: &str) {
         for line in value.lines().map(str::trim).filter(|l| l.len() >= SECRET_BYTES_MIN) {
             if !COMMON.contains(&line.to_ascii_lowercase().as_str()) && !self.0.iter().any(|s| s == line) {
-                self.0.push(line.to_owned());
+                // The longest first: one secret may be a part of another.
+                let at = self.0.partition_point(|secret| secret.len() > line.len());
+                self.0.insert(at, line.to_owned());
             }
         }
-        // The longest first: one secret may be a part of another.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// The text with every remembered value hidden.

@@ -33,7 +33,7 @@ macro_rules! option_enum {
         }
         impl $Name {
             /// The word that stands for this value.
-            pub const fn name(self) -> &'static str {
+            $vis const fn name(self) -> &'static str {
                 match self {
                     Self::$First => $first,
                     $(Self::$Variant => $word,)*

@@ -5,7 +5,8 @@
 //! ```
 //! A comment needs its line for itself: in `key value # text` the rest belongs to the value. Indentation does not count.
 
-use super::load::{Draft, Loader, location};
+use super::draft::Draft;
+use super::loader::{Loader, location};
 use super::{Location, SectionKind, nearest};
 use nom::branch::alt;
 use nom::bytes::complete::take_till1;
@@ -30,7 +31,10 @@ fn line(input: &str) -> IResult<&str, Line<'_>> {
     let nothing = map(alt((eof, preceded(char('#'), rest))), |_| Line::Nothing);
     let title = terminated(take_till1(|c| c == ']'), (char(']'), space0, eof));
     let section = map(preceded(char('['), title), |title: &str| Line::Section(title.trim()));
-    let command = map((preceded(char('@'), word()), rest), |(name, text): (&str, &str)| Line::Command { name, argument: text.trim_start() });
+    let command = map((preceded(char('@'), word()), rest), |(name, text): (&str, &str)| Line::Command {
+        name,
+        argument: text.trim_start(),
+    });
     let pair = map((word(), rest), |(key, text): (&str, &str)| Line::Pair { key, value: text.trim_start() });
     all_consuming(delimited(space0, alt((nothing, section, command, pair)), eof)).parse(input)
 }
@@ -97,7 +101,11 @@ impl Reader<'_, '_> {
     fn report_unknown(&mut self, title: &str, word: &str, at: &Location) {
         let report = &mut *self.loader.report;
         if word == "custom" || word == "plugins" {
-            return report.note(Some(at), format!("section [{title}] has no effect"), Some("it can be taken out".into()));
+            return report.note(
+                Some(at),
+                format!("section [{title}] has no effect"),
+                Some("it can be taken out".into()),
+            );
         }
         let hint = match nearest(word, SECTIONS.iter().map(|(name, _)| *name)) {
             Some(name) => format!("did you mean [{}]?", name.to_ascii_uppercase()),
@@ -111,7 +119,9 @@ impl Reader<'_, '_> {
         match name.to_ascii_lowercase().as_str() {
             "include" if !argument.is_empty() => self.include(argument),
             "set" => self.set(argument, &at),
-            "include" => self.loader.report.error(Some(&at), "@INCLUDE names no file", Some("write @INCLUDE other.conf".into())),
+            "include" => {
+                self.loader.report.error(Some(&at), "@INCLUDE names no file", Some("write @INCLUDE other.conf".into()))
+            }
             _ => {
                 let hint = "there are @INCLUDE file and @SET name=value";
                 self.loader.report.error(Some(&at), format!("unknown command @{name}"), Some(hint.into()));

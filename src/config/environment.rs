@@ -14,7 +14,8 @@ impl Environment {
     /// The variables of this process, those that are no UTF-8 left out. As in Fluent Bit there always is a `HOSTNAME`.
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn from_process() -> Self {
-        let texts = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let texts =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut variables: HashMap<String, String> = texts.collect();
         if let (false, Some(name)) = (variables.contains_key("HOSTNAME"), hostname()) {
             variables.insert("HOSTNAME".into(), name);
@@ -73,19 +74,24 @@ impl<'a> Variables<'a> {
 
     /// Replaces `${NAME}` and `${NAME:-default}`. As in a shell the default also stands for an empty variable.
     pub(super) fn expand(&mut self, text: &str) -> Expanded {
-        let mut expanded = Expanded { text: String::with_capacity(text.len()), missing: Vec::new(), inserted: Vec::new() };
+        let mut expanded =
+            Expanded { text: String::with_capacity(text.len()), missing: Vec::new(), inserted: Vec::new() };
+        self.expand_into(text, &mut expanded);
+        expanded
+    }
+
+    fn expand_into(&mut self, text: &str, expanded: &mut Expanded) {
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => expanded.text.push_str(text),
-                Piece::Variable { name, default } => self.insert(name, default, &mut expanded),
+                Piece::Variable { name, default } => self.insert(name, default, expanded),
             }
         }
-        expanded
     }
 
     fn insert(&mut self, name: &str, default: Option<&str>, expanded: &mut Expanded) {
         match (self.get(name), default) {
-            (None | Some(""), Some(default)) => expanded.text.push_str(default),
+            (None | Some(""), Some(default)) => self.expand_into(default, expanded),
             (Some(value), _) => {
                 expanded.text.push_str(value);
                 expanded.inserted.push((name.to_owned(), value.to_owned()));
@@ -119,6 +125,10 @@ mod tests {
             ("${NONE}", ""),
             ("${NONE:-some thing}", "some thing"),
             ("${NONE:-}", ""),
+            ("${NONE:-${STAGE}-${NO:-ne}}!", "prod-ne!"),
+            ("${STAGE:-${NONE}}", "prod"),
+            ("${NONE:-{x}", "{x"),
+            ("${NONE:-${STAGE}", "${NONE:-prod"),
             ("${EMPTY}", ""),
             ("${EMPTY:-e}", "e"),
             ("${STAGE:-e}", "prod"),

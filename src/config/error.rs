@@ -94,6 +94,8 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, at: Option<&Location>, message: String, hint: Option<String>) {
+        let hide = |text: String| self.secrets.hide(&text);
+        let (message, hint) = (hide(message), hint.map(hide));
         self.problems.push(Problem { severity, at: at.cloned(), message, hint });
     }
 }

@@ -78,7 +78,9 @@ pub(super) fn matches(pattern: &Path, files: &dyn Files) -> Result<Vec<PathBuf>,
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         found = match component {
-            Component::Normal(name) if is_pattern(&name.to_string_lossy()) => step(&found, &name.to_string_lossy(), files)?,
+            Component::Normal(name) if is_pattern(&name.to_string_lossy()) => {
+                step(&found, &name.to_string_lossy(), files)?
+            }
             plain => found.iter().map(|folder| folder.join(plain)).collect(),
         };
     }

@@ -7,10 +7,12 @@
 
 mod choice;
 mod classic;
+mod draft;
 mod environment;
 mod error;
 mod files;
 mod load;
+mod loader;
 mod option;
 mod reference;
 mod render;
@@ -31,4 +33,4 @@ pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
 pub use service::{LogFormat, LogLevel, ServiceOptions};
 pub use shared::{FilterShared, InputShared, OutputShared, RetryLimit};
-pub use value::{Duration, List, Size};
+pub use value::{Duration, List, Secret, Size};

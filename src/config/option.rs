@@ -55,7 +55,7 @@ fn read_text<T: OptionValue>(section: &Section, entry: &Entry, text: &str, repor
     match T::parse(if T::KEEPS_BLANKS { text } else { text.trim() }) {
         Ok(value) => Some(value),
         Err(hint) => {
-            let what = format!("option `{}` of {} cannot be `{}`", entry.key, section.title(), entry.shown_value());
+            let what = format!("option `{}` of {} cannot be {}", entry.key, section.title(), entry.shown_value());
             report.error(Some(&entry.value_at), what, Some(hint));
             None
         }
@@ -67,7 +67,8 @@ fn read_last<T: OptionValue>(section: &Section, last: &Entry, report: &mut Repor
     if !T::JOINS {
         return read_entry(section, last, report);
     }
-    let items: Vec<&str> = section.entries.iter().filter(|e| e.is_of_one_list_with(last)).map(|e| e.value.as_str()).collect();
+    let items: Vec<&str> =
+        section.entries.iter().filter(|e| e.is_of_one_list_with(last)).map(|e| e.value.as_str()).collect();
     read_text(section, last, &items.join(","), report)
 }
 
@@ -93,7 +94,12 @@ pub fn read_optional<T: OptionValue>(section: &Section, key: &'static str, repor
 }
 
 /// Reads an option that has a default.
-pub fn read_default<T: OptionValue>(section: &Section, key: &'static str, text: &str, report: &mut Report) -> Option<T> {
+pub fn read_default<T: OptionValue>(
+    section: &Section,
+    key: &'static str,
+    text: &str,
+    report: &mut Report,
+) -> Option<T> {
     match section.get(key) {
         Some(entry) => read_last(section, entry, report),
         None => T::parse(text).ok(),
@@ -133,10 +139,10 @@ macro_rules! options {
     } $(no_effect { $( $idle:literal : $reason:literal ; )* })?) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone)]
-        $vis struct $Name { $( $(#[doc = $help])* pub $field: $crate::options!(@type $how $ty), )* }
+        $vis struct $Name { $( $(#[doc = $help])* $vis $field: $crate::options!(@type $how $ty), )* }
         impl $Name {
             /// The declarations, for the parser and the reference.
-            pub const OPTIONS: &'static [$crate::config::Opt] = &[ $( $crate::config::Opt {
+            $vis const OPTIONS: &'static [$crate::config::Opt] = &[ $( $crate::config::Opt {
                 name: $key,
                 kind: <$ty as $crate::config::OptionValue>::KIND,
                 presence: $crate::options!(@presence $how $($default)?),
@@ -150,7 +156,7 @@ macro_rules! options {
                 no_effect: Some($reason),
             }, )*)? ];
             /// Reads the options of a section; `None` when something was wrong, and then all of it is in the report.
-            pub fn from_section(section: &$crate::config::Section, report: &mut $crate::config::Report) -> Option<Self> {
+            $vis fn from_section(section: &$crate::config::Section, report: &mut $crate::config::Report) -> Option<Self> {
                 $( let $field = $crate::options!(@read $how $ty, section, $key, report $(, $default)?); )*
                 Some(Self { $( $field: $field?, )* })
             }

@@ -3,13 +3,13 @@
 //! ```text
 //! reference = "${" name [ ":-" default ] "}"
 //! name      = (letter | "_") (letter | digit | "_" | "." | "-")*      so that a regex's ${1,2} stays what it is
-//! default   = anything but "}" and the end of the line
+//! default   = (reference | anything but "}")*                         of at most 1,024 characters
 //! ```
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take, take_till, take_while, take_while1};
+use nom::bytes::complete::{tag, take, take_while, take_while1};
 use nom::character::complete::char;
-use nom::combinator::{opt, recognize, verify};
+use nom::combinator::{fail, opt, recognize, verify};
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
 
@@ -31,10 +31,27 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 fn variable(input: &str) -> IResult<&str, Piece<'_>> {
-    let default = preceded(tag(":-"), take_till(|c| c == '}' || c == '\n'));
-    let (rest, (name, default)) = delimited(tag("${"), (name, opt(default)), char('}')).parse(input)?;
+    let default = opt(preceded(tag(":-"), default));
+    let (rest, (name, default)) = delimited(tag("${"), (name, default), char('}')).parse(input)?;
     Ok((rest, Piece::Variable { name, default }))
 }
+
+/// Up to the `}` that belongs to this reference. Looking no further than some way keeps a text of many openings and no end from
+/// taking quadratic time.
+fn default(input: &str) -> IResult<&str, &str> {
+    let mut open = 0_usize;
+    for (at, c) in input.char_indices().take(DEFAULT_CHARS_MAX) {
+        match c {
+            '$' if input[at..].starts_with("${") => open += 1,
+            '}' if open == 0 => return take(input[..at].chars().count()).parse(input),
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    fail().parse(input)
+}
+
+const DEFAULT_CHARS_MAX: usize = 1024;
 
 fn name(input: &str) -> IResult<&str, &str> {
     let first = verify(take(1_usize), |c: &str| c.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));

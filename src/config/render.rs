@@ -19,20 +19,29 @@ impl fmt::Display for Report {
         if self.problems.is_empty() {
             return Ok(());
         }
-        for problem in self.in_order() {
+        for problem in self.in_order().into_iter().take(SHOWN_MAX) {
             self.show(problem, f)?;
             writeln!(f)?;
+        }
+        if self.problems.len() > SHOWN_MAX {
+            writeln!(f, "… and {} more\n", self.problems.len() - SHOWN_MAX)?;
         }
         writeln!(f, "{}", self.count())
     }
 }
+
+/// A file that is no configuration at all has a mistake on every line; nobody reads all of them.
+const SHOWN_MAX: usize = 200;
 
 impl Report {
     /// "3 errors, 1 note".
     fn count(&self) -> String {
         let of = |severity| self.problems.iter().filter(|p| p.severity == severity).count();
         let counts = [(of(Severity::Error), "error"), (of(Severity::Note), "note")];
-        let shown = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}{}", if *n == 1 { "" } else { "s" }));
+        let shown = counts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| format!("{n} {word}{}", if *n == 1 { "" } else { "s" }));
         shown.collect::<Vec<_>>().join(", ")
     }
 
@@ -59,24 +68,32 @@ impl Report {
 
     fn show_line(&self, at: &Location, gutter: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(line) = self.sources.line(at) else { return Ok(()) };
-        let line = self.secrets.hide(&hide_line(line));
-        let (before, after) = split_at_column(&line, at.column);
-        let (before, after) = (window(&printable(before)), printable(after));
-        let shown: String = after.chars().take(CHARS_AFTER_MAX).collect();
-        writeln!(f, "{:>gutter$} | {}", at.line, format!("{before}{shown}").trim_end())?;
-        let blanks = before.chars().count();
-        writeln!(f, "{:gutter$} | {:blanks$}{}", "", "", "^".repeat(word_chars(&shown)))
+        let hide = |text: &str| printable(&self.secrets.hide(&hide_line(text)));
+        let (whole, before) = (hide(line), hide(before_column(line, at.column)));
+        match whole.strip_prefix(&before) {
+            Some(after) => show_caret(at.line, gutter, &before, after, f),
+            // The place is inside of something hidden.
+            None => writeln!(f, "{:>gutter$} | {whole}", at.line),
+        }
     }
+}
+
+fn show_caret(line: u32, gutter: usize, before: &str, after: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let before = window(before);
+    let after: String = after.chars().take(CHARS_AFTER_MAX).collect();
+    writeln!(f, "{line:>gutter$} | {}", format!("{before}{after}").trim_end())?;
+    let blanks = before.chars().count();
+    writeln!(f, "{:gutter$} | {:blanks$}{}", "", "", "^".repeat(word_chars(&after)))
 }
 
 /// Of a long line only so much is shown on either side of the caret.
 const CHARS_BEFORE_MAX: usize = 80;
 const CHARS_AFTER_MAX: usize = 120;
 
-fn split_at_column(line: &str, column: u32) -> (&str, &str) {
+fn before_column(line: &str, column: u32) -> &str {
     let chars = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
-    let at = line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at);
-    line.split_at(at)
+    let end = line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at);
+    &line[..end]
 }
 
 fn window(before: &str) -> String {

@@ -7,8 +7,18 @@
 pub(super) const MASK: &str = "********";
 
 const SECRET_WORDS: [&str; 12] = [
-    "password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "access_key", "shared_key", "private_key",
-    "cloud_auth", "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "access_key",
+    "shared_key",
+    "private_key",
+    "cloud_auth",
+    "authorization",
 ];
 /// These say where a secret is, how long it lives or what it is called, not what it is.
 const HARMLESS_ENDS: [&str; 6] = ["_file", "_path", "_ttl", "_url", "_command", "_field"];
@@ -19,13 +29,27 @@ pub fn is_secret_key(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word)) && !HARMLESS_ENDS.iter().any(|end| key.ends_with(end))
 }
 
-/// The line without what follows a secret key: `http_passwd x`, `- http_passwd: x`, `{api_key: x}`,
+/// The line without what follows a secret key: `http_passwd x`, `- http_passwd: x`, `{api_key: x, …}`,
 /// `header Authorization x`. What comes before stays where it is, so that a caret still points right.
 pub(super) fn hide_line(line: &str) -> String {
-    match secret_start(line) {
-        Some(start) => format!("{}{MASK}", hide_urls(&line[..start])),
-        None => hide_urls(line),
+    let (mut shown, mut rest) = (String::new(), line);
+    while let Some(start) = secret_start(rest) {
+        shown.push_str(&hide_urls(&rest[..start]));
+        shown.push_str(MASK);
+        rest = &rest[secret_end(line, rest, start)..];
     }
+    shown + &hide_urls(rest)
+}
+
+/// In `{key: x, other: y}` a secret ends at the comma; elsewhere nothing but the end of the line is sure to be its end.
+fn secret_end(line: &str, rest: &str, start: usize) -> usize {
+    let quote = rest[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
+    let end = match quote {
+        _ if !line[..line.len() - rest.len() + start].contains('{') => None,
+        Some(quote) => rest[start..].find(quote),
+        None => rest[start..].find([',', '}']),
+    };
+    end.map_or(rest.len(), |length| start + length)
 }
 
 fn secret_start(line: &str) -> Option<usize> {
@@ -89,11 +113,11 @@ impl Secrets {
     pub(super) fn add(&mut self, value: &str) {
         for line in value.lines().map(str::trim).filter(|l| l.len() >= SECRET_BYTES_MIN) {
             if !COMMON.contains(&line.to_ascii_lowercase().as_str()) && !self.0.iter().any(|s| s == line) {
-                self.0.push(line.to_owned());
+                // The longest first: one secret may be a part of another.
+                let at = self.0.partition_point(|secret| secret.len() > line.len());
+                self.0.insert(at, line.to_owned());
             }
         }
-        // The longest first: one secret may be a part of another.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// The text with every remembered value hidden.
@@ -114,7 +138,15 @@ mod tests {
 
     #[test]
     fn keys() {
-        for key in ["http_passwd", "HTTP_Passwd", "splunk_token", "tls.key_passwd", "X-Api-Key", "Authorization", "DB_PASSWORD"] {
+        for key in [
+            "http_passwd",
+            "HTTP_Passwd",
+            "splunk_token",
+            "tls.key_passwd",
+            "X-Api-Key",
+            "Authorization",
+            "DB_PASSWORD",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in ["kube_token_file", "kube_token_ttl", "tls.key_file", "label_keys", "path", ""] {
@@ -127,7 +159,9 @@ mod tests {
         for (line, shown) in [
             ("    http_passwd  hunter2", "    http_passwd  ********"),
             ("  - http_passwd: hunter2", "  - http_passwd: ********"),
-            ("{name: http, \"api_key\": 'hunter2', x: y}", "{name: http, \"api_key\": '********"),
+            ("{name: http, \"api_key\": 'a, b', x: y}", "{name: http, \"api_key\": '********', x: y}"),
+            ("{api_key: hunter2, token: hunter3}", "{api_key: ********, token: ********}"),
+            ("{api_key: 'hunter2", "{api_key: '********"),
             ("header Authorization Bearer hunter2", "header Authorization ********"),
             ("  header: Authorization Bearer hunter2", "  header: Authorization ********"),
             ("@SET DB_PASSWORD=hunter2", "@SET DB_PASSWORD=********"),
@@ -150,6 +184,9 @@ mod tests {
         secrets.add("hunter2-and-more\nsecond line");
         secrets.add("abc");
         secrets.add("true");
-        assert_eq!(secrets.hide("hunter2-and-more hunter2 abc true second line"), "******** ******** abc true ********");
+        assert_eq!(
+            secrets.hide("hunter2-and-more hunter2 abc true second line"),
+            "******** ******** abc true ********"
+        );
     }
 }

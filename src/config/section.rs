@@ -38,7 +38,7 @@ impl SectionKind {
 }
 
 /// One `key value` of a section. A YAML list gives one entry per item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// In lower case.
     pub key: String,
@@ -51,14 +51,25 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The value as messages may show it: on one line, not long, and never a secret.
+    /// The value as messages may show it, as in "cannot be `x`": on one line, not long, and never a secret.
     pub fn shown_value(&self) -> String {
-        if is_secret_key(&self.key) { MASK.into() } else { hide_line(&shortened(&self.value)) }
+        match self.value.trim() {
+            "" => "empty".into(),
+            _ if is_secret_key(&self.key) => format!("`{MASK}`"),
+            value => format!("`{}`", hide_line(&shortened(value))),
+        }
     }
 
     /// Did both come from one YAML list?
     pub(super) fn is_of_one_list_with(&self, other: &Self) -> bool {
         self.key == other.key && self.key_at == other.key_at
+    }
+}
+
+/// Without secrets.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} {}", self.key_at, self.key, self.shown_value())
     }
 }
 
@@ -117,14 +128,14 @@ impl Section {
             let follows_in_list = index > 0 && entry.is_of_one_list_with(&self.entries[index - 1]);
             match known().find(|o| o.name == entry.key) {
                 _ if follows_in_list => {}
-                Some(option) => self.check_use(entry, option, report),
+                Some(option) => self.check_use(index, entry, option, report),
                 None => self.report_unknown(entry, known().map(|o| o.name), report),
             }
         }
     }
 
-    fn check_use(&self, entry: &Entry, option: &Opt, report: &mut Report) {
-        let items = self.entries.iter().filter(|e| e.is_of_one_list_with(entry)).count();
+    fn check_use(&self, index: usize, entry: &Entry, option: &Opt, report: &mut Report) {
+        let items = self.entries.iter().skip(index).take_while(|e| e.is_of_one_list_with(entry)).count();
         if let Some(reason) = option.no_effect {
             let what = format!("option `{}` of {} has no effect", entry.key, self.title());
             report.note(Some(&entry.key_at), what, Some(reason.into()));

@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn the_default_is_what_an_empty_section_gives() {
         let at = Location { file: "x".into(), line: 1, column: 1 };
-        let section = Section { kind: SectionKind::Service, name: String::new(), at, entries: vec![], folder: "".into() };
+        let section =
+            Section { kind: SectionKind::Service, name: String::new(), at, entries: vec![], folder: "".into() };
         let mut report = Report::default();
         let read = ServiceOptions::from_section(&section, &mut report).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", ServiceOptions::default()));

@@ -8,6 +8,7 @@
 //! and G are powers of 1,000; Ki, Mi and Gi are powers of 1,024.
 
 use super::OptionValue;
+use super::secret::MASK;
 use nom::character::complete::{alpha0, char, digit1, multispace0};
 use nom::combinator::{all_consuming, opt};
 use nom::sequence::preceded;
@@ -25,6 +26,24 @@ pub struct Duration(pub std::time::Duration);
 /// Comma-separated texts, blanks around them cut, empty ones left out. A YAML list gives one as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct List(pub Vec<String>);
+
+/// A password, a token: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl OptionValue for Secret {
+    const KIND: &'static str = "string";
+    const KEEPS_BLANKS: bool = true;
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
 
 /// A number is kept exactly, in billionths, so that `0.1k` is 100 bytes and not 99.
 const BILLION: u128 = 1_000_000_000;
@@ -68,7 +87,11 @@ impl OptionValue for Duration {
         let nanoseconds = billionths.checked_mul(milliseconds).map(|n| n / 1_000).ok_or(TIME_TOO_LONG)?;
         let seconds = u64::try_from(nanoseconds / BILLION).map_err(|_| TIME_TOO_LONG)?;
         let rest = u32::try_from(nanoseconds % BILLION).map_err(|_| TIME_TOO_LONG)?;
-        if seconds > SECONDS_MAX { Err(TIME_TOO_LONG.into()) } else { Ok(Self(std::time::Duration::new(seconds, rest))) }
+        if seconds > SECONDS_MAX {
+            Err(TIME_TOO_LONG.into())
+        } else {
+            Ok(Self(std::time::Duration::new(seconds, rest)))
+        }
     }
 }
 
@@ -194,7 +217,9 @@ mod tests {
         ] {
             check(input, Some(Size(bytes)));
         }
-        for wrong in ["", "k", "-1", "5x", "5kbb", "1,5M", "1.M", ".5", "18446744073709551616", "99999999999999999999T", "5M 5"] {
+        for wrong in
+            ["", "k", "-1", "5x", "5kbb", "1,5M", "1.M", ".5", "18446744073709551616", "99999999999999999999T", "5M 5"]
+        {
             check::<Size>(wrong, None);
         }
     }

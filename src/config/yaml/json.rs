@@ -23,9 +23,9 @@ fn json(node: &Node) -> Json {
         Value::Scalar { text, plain: true } => plain(text),
         Value::Scalar { text, .. } => Json::String(text.clone()),
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(pairs) => {
-            Json::Object(pairs.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), json(value)))).collect::<Map<_, _>>())
-        }
+        Value::Map(pairs) => Json::Object(
+            pairs.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), json(value)))).collect::<Map<_, _>>(),
+        ),
     }
 }
 

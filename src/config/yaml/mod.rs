@@ -17,7 +17,8 @@
 mod json;
 mod tree;
 
-use super::load::{Draft, Loader, location};
+use super::draft::Draft;
+use super::loader::{Loader, location};
 use super::{Entry, Location, SectionKind, nearest};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,27 +34,26 @@ pub(super) fn read(loader: &mut Loader, path: &Path, file: &Arc<str>, text: &str
         Ok(None) => {}
         Err(fault) => {
             let at = location(file, fault.line, fault.column);
-            let hint = "check indentation, colons and quotes here and on the line above; texts with `: `, `#`, `*`, `%` or `{` need quotes";
-            reader.loader.report.error(Some(&at), format!("this is not YAML: {}", fault.message), Some(hint.into()));
+            reader.loader.report.error(Some(&at), fault.message, Some(fault.hint.into()));
         }
     }
 }
 
 /// The keys at the top of a file and what reads them.
-type Part = fn(&mut Reader, &Node);
+type Part = fn(&mut Reader, &Node, &Node);
 const PARTS: [(&str, Part); 11] = [
-    ("service", |r, node| r.service(node)),
-    ("pipeline", |r, node| r.pipeline(node)),
-    ("parsers", |r, node| r.sections("parsers", SectionKind::Parser, node)),
-    ("multiline_parsers", |r, node| r.sections("multiline_parsers", SectionKind::MultilineParser, node)),
-    ("includes", |r, node| r.includes(node)),
+    ("service", |r, _, node| r.service(node)),
+    ("pipeline", |r, _, node| r.pipeline(node)),
+    ("parsers", |r, _, node| r.sections("parsers", SectionKind::Parser, node)),
+    ("multiline_parsers", |r, _, node| r.sections("multiline_parsers", SectionKind::MultilineParser, node)),
+    ("includes", |r, _, node| r.includes(node)),
     // Read before the others.
-    ("env", |_, _| {}),
-    ("customs", |r, node| r.without_effect("customs", node)),
-    ("plugins", |r, node| r.without_effect("plugins", node)),
-    ("stream_processor", |r, node| r.unsupported("stream_processor", node)),
-    ("upstream_servers", |r, node| r.unsupported("upstream_servers", node)),
-    ("upstreams", |r, node| r.unsupported("upstreams", node)),
+    ("env", |_, _, _| {}),
+    ("customs", |r, key, _| r.without_effect("customs", key)),
+    ("plugins", |r, key, _| r.without_effect("plugins", key)),
+    ("stream_processor", |r, key, _| r.unsupported("stream_processor", key)),
+    ("upstream_servers", |r, key, _| r.unsupported("upstream_servers", key)),
+    ("upstreams", |r, key, _| r.unsupported("upstreams", key)),
 ];
 /// What a parsers_file may hold.
 const PARTS_OF_PARSER_FILES: [&str; 4] = ["parsers", "multiline_parsers", "includes", "env"];
@@ -82,7 +82,11 @@ impl Reader<'_, '_> {
         match &node.value {
             Value::Map(pairs) => return pairs,
             _ if node.is_null() => {}
-            _ => self.error(node, format!("{title} should be a mapping, not {}", node.what()), "write `key: value` lines below it"),
+            _ => self.error(
+                node,
+                format!("{title} should be a mapping, not {}", node.what()),
+                "write `key: value` lines below it",
+            ),
         }
         &[]
     }
@@ -91,7 +95,9 @@ impl Reader<'_, '_> {
         match &node.value {
             Value::List(items) => return items,
             _ if node.is_null() => {}
-            _ => self.error(node, format!("{title} should be a list, not {}", node.what()), "begin each item with `- `"),
+            _ => {
+                self.error(node, format!("{title} should be a list, not {}", node.what()), "begin each item with `- `")
+            }
         }
         &[]
     }
@@ -99,7 +105,11 @@ impl Reader<'_, '_> {
     /// The text of a key in lower case.
     fn key(&mut self, key: &Node) -> Option<String> {
         if key.text().is_none() {
-            self.error(key, format!("a key should be a text, not {}", key.what()), "texts that begin with `{` or `[` need quotes");
+            self.error(
+                key,
+                format!("a key should be a text, not {}", key.what()),
+                "texts that begin with `{` or `[` need quotes",
+            );
         }
         key.text().map(str::to_ascii_lowercase)
     }
@@ -120,9 +130,13 @@ impl Reader<'_, '_> {
         let Some(word) = self.key(key) else { return };
         match PARTS.iter().find(|(name, _)| *name == word) {
             Some(_) if self.loader.only_parsers && !PARTS_OF_PARSER_FILES.contains(&word.as_str()) => {
-                self.error(key, format!("section `{word}` cannot stand here"), "a parsers_file holds parsers and multiline_parsers only");
+                self.error(
+                    key,
+                    format!("section `{word}` cannot stand here"),
+                    "a parsers_file holds parsers and multiline_parsers only",
+                );
             }
-            Some((_, read)) => read(self, value),
+            Some((_, read)) => read(self, key, value),
             None => self.unknown("section", &word, key, PARTS.iter().map(|(name, _)| *name)),
         }
     }
@@ -137,11 +151,19 @@ impl Reader<'_, '_> {
 
     fn without_effect(&mut self, name: &str, node: &Node) {
         let at = self.at(node);
-        self.loader.report.note(Some(&at), format!("section `{name}` has no effect"), Some("it can be taken out".into()));
+        self.loader.report.note(
+            Some(&at),
+            format!("section `{name}` has no effect"),
+            Some("it can be taken out".into()),
+        );
     }
 
     fn unsupported(&mut self, name: &str, node: &Node) {
-        self.error(node, format!("section `{name}` is not supported"), "take it out; without it less would be delivered than it says");
+        self.error(
+            node,
+            format!("section `{name}` is not supported"),
+            "take it out; without it less would be delivered than it says",
+        );
     }
 
     fn env(&mut self, node: &Node) {
@@ -195,7 +217,7 @@ impl Reader<'_, '_> {
     fn sections(&mut self, title: &str, kind: SectionKind, node: &Node) {
         for item in self.list(title, node) {
             let pairs = self.map(&format!("each item of {title}"), item);
-            if !pairs.is_empty() {
+            if matches!(item.value, Value::Map(_)) || item.is_null() {
                 let draft = self.draft(kind, item, pairs);
                 self.loader.drafts.push(draft);
             }
@@ -207,7 +229,9 @@ impl Reader<'_, '_> {
         for (key, value) in pairs {
             let Some(word) = self.key(key) else { continue };
             match (kind, word.as_str()) {
-                (SectionKind::Input | SectionKind::Output, "processors") => self.processors(value, &mut draft.processors),
+                (SectionKind::Input | SectionKind::Output, "processors") => {
+                    self.processors(value, &mut draft.processors)
+                }
                 (SectionKind::MultilineParser, "rules") => self.rules(key, value, &mut draft.entries),
                 _ => self.values(kind, key, value, &mut draft.entries),
             }
@@ -220,7 +244,9 @@ impl Reader<'_, '_> {
         match &value.value {
             _ if value.is_null() => self.empty(key),
             Value::Scalar { text, .. } => self.entry(key, text, value, entries),
-            _ if kind == SectionKind::Processor && json::has_mapping(value) => self.entry(key, &json::text(value), value, entries),
+            _ if kind == SectionKind::Processor && json::has_mapping(value) => {
+                self.entry(key, &json::text(value), value, entries)
+            }
             Value::List(items) => items.iter().for_each(|item| self.item(key, item, entries)),
             Value::Map(_) => self.not_a_text(key, value),
         }
@@ -246,7 +272,9 @@ impl Reader<'_, '_> {
 
     fn not_a_text(&mut self, key: &Node, value: &Node) {
         let key = key.text().unwrap_or_default();
-        let hint = format!("write `{key}: text`, or a list with one text per item; texts that begin with `{{` or `[` need quotes");
+        let hint = format!(
+            "write `{key}: text`, or a list with one text per item; texts that begin with `{{` or `[` need quotes"
+        );
         self.error(value, format!("key `{key}` takes texts, not {}", value.what()), &hint);
     }
 
@@ -254,8 +282,12 @@ impl Reader<'_, '_> {
         for (signal, list) in self.map("processors", node) {
             match self.key(signal).as_deref() {
                 Some("logs") => self.processor_list(list, drafts),
-                Some(name @ ("metrics" | "traces" | "profiles")) => self.without_effect(&format!("processors.{name}"), signal),
-                Some(name) => self.unknown("kind of processors", name, signal, ["logs", "metrics", "traces"].into_iter()),
+                Some(name @ ("metrics" | "traces" | "profiles")) => {
+                    self.without_effect(&format!("processors.{name}"), signal)
+                }
+                Some(name) => {
+                    self.unknown("kind of processors", name, signal, ["logs", "metrics", "traces"].into_iter())
+                }
                 None => {}
             }
         }
@@ -264,18 +296,26 @@ impl Reader<'_, '_> {
     fn processor_list(&mut self, list: &Node, drafts: &mut Vec<Draft>) {
         for item in self.list("processors.logs", list) {
             let pairs = self.map("each processor", item);
-            drafts.push(self.draft(SectionKind::Processor, item, pairs));
+            if matches!(item.value, Value::Map(_)) {
+                drafts.push(self.draft(SectionKind::Processor, item, pairs));
+            }
         }
     }
 
     fn rules(&mut self, key: &Node, node: &Node, entries: &mut Vec<Entry>) {
         for item in self.list("rules", node) {
             let pairs = self.map("each rule", item);
-            let part = |name: &str| pairs.iter().find(|(key, _)| key.text().is_some_and(|k| k.eq_ignore_ascii_case(name)));
+            let part =
+                |name: &str| pairs.iter().find(|(key, _)| key.text().is_some_and(|k| k.eq_ignore_ascii_case(name)));
             let texts = ["state", "regex", "next_state"].map(|name| part(name).and_then(|(_, value)| value.text()));
             match texts {
+                _ if pairs.is_empty() => {}
                 [Some(state), Some(regex), Some(next)] => self.rule(key, item, [state, regex, next], entries),
-                _ => self.error(item, "a rule needs state, regex and next_state".into(), "the first state is start_state"),
+                _ => self.error(
+                    item,
+                    "a rule needs state, regex and next_state".into(),
+                    "the first state is start_state",
+                ),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Anchors, aliases and `<<` work. What aliases copy is limited, so that a few lines cannot become gigabytes, and so is the depth.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A value and its place; line and column count from 1.
 #[derive(Debug, Clone)]
@@ -16,7 +16,10 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     /// `plain` is without quotes, so that a null can be told from the text "null".
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
@@ -27,6 +30,7 @@ pub(super) struct Fault {
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) message: String,
+    pub(super) hint: &'static str,
 }
 
 impl Node {
@@ -54,11 +58,12 @@ impl Node {
     }
 
     fn weight(&self) -> usize {
-        NODE_WEIGHT + match &self.value {
-            Value::Scalar { text, .. } => text.len(),
-            Value::List(items) => items.iter().map(Self::weight).sum(),
-            Value::Map(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
-        }
+        NODE_WEIGHT
+            + match &self.value {
+                Value::Scalar { text, .. } => text.len(),
+                Value::List(items) => items.iter().map(Self::weight).sum(),
+                Value::Map(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+            }
     }
 }
 
@@ -86,16 +91,20 @@ impl<'t> Builder<'t> {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(root),
                 (Event::StreamStart | Event::DocumentEnd | Event::Nothing, _) => {}
-                (Event::DocumentStart(_), span) if root.is_some() => return Err(fault(span.start, "a second document begins here")),
+                (Event::DocumentStart(_), span) if root.is_some() => {
+                    return Err(fault(span.start, "a second document begins here", ONE_DOCUMENT));
+                }
                 (Event::DocumentStart(_), _) => root = Some(self.node(0)?),
-                (_, span) => return Err(fault(span.start, "a document should begin here")),
+                (_, span) => return Err(fault(span.start, "a document should begin here", LOOK_HERE)),
             }
         }
     }
 
     fn next(&mut self) -> Result<(Event<'t>, Span), Fault> {
         match self.parser.next_event() {
-            Some(event) => event.map_err(|error: ScanError| fault(*error.marker(), error.info())),
+            Some(event) => event.map_err(|error: ScanError| {
+                fault(*error.marker(), &format!("this is not YAML: {}", error.info()), remedy(error.info()))
+            }),
             None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
         }
     }
@@ -107,7 +116,7 @@ impl<'t> Builder<'t> {
 
     fn node_of(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
         if depth > DEPTH_MAX {
-            return Err(fault(span.start, "nested too deeply"));
+            return Err(fault(span.start, "nested too deeply", "nothing here needs more than a few levels"));
         }
         let (anchor, value) = match event {
             Event::Alias(anchor) => return self.copy(anchor, span.start),
@@ -116,7 +125,7 @@ impl<'t> Builder<'t> {
             }
             Event::SequenceStart(anchor, _) => (anchor, Value::List(self.list(depth)?)),
             Event::MappingStart(anchor, _) => (anchor, Value::Map(self.map(depth)?)),
-            _ => return Err(fault(span.start, "a value should stand here")),
+            _ => return Err(fault(span.start, "a value should stand here", LOOK_HERE)),
         };
         let node = Node { line: span.start.line(), column: span.start.col() + 1, value };
         if anchor > 0 {
@@ -151,14 +160,20 @@ impl<'t> Builder<'t> {
     }
 
     fn copy(&mut self, anchor: usize, at: Marker) -> Result<Node, Fault> {
-        let Some(node) = self.anchors.get(&anchor).cloned() else { return Err(fault(at, "this alias has no anchor before it")) };
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(fault(at, "this alias has no anchor before it", QUOTE_STAR));
+        };
         self.count_copy(&node, at)?;
         Ok(node)
     }
 
     fn count_copy(&mut self, node: &Node, at: Marker) -> Result<(), Fault> {
         self.copied = self.copied.saturating_add(node.weight());
-        if self.copied > COPIED_MAX { Err(fault(at, "the aliases up to here stand for too much text")) } else { Ok(()) }
+        if self.copied > COPIED_MAX {
+            Err(fault(at, "the aliases up to here stand for too much text", "write the values out"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -172,13 +187,28 @@ fn mappings(value: Node) -> Vec<(Node, Node)> {
 }
 
 /// A key of the mapping itself hides a merged one.
-fn merge(merged: Vec<(Node, Node)>, pairs: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
-    let hidden = |key: &Node| pairs.iter().any(|(own, _)| own.text() == key.text());
-    let mut all: Vec<_> = merged.into_iter().filter(|(key, _)| !hidden(key)).collect();
-    all.extend(pairs);
-    all
+fn merge(mut merged: Vec<(Node, Node)>, pairs: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
+    let own: HashSet<&str> = pairs.iter().filter_map(|(key, _)| key.text()).collect();
+    merged.retain(|(key, _)| key.text().is_none_or(|key| !own.contains(key)));
+    merged.extend(pairs);
+    merged
 }
 
-fn fault(at: Marker, message: &str) -> Fault {
-    Fault { line: at.line(), column: at.col() + 1, message: message.to_owned() }
+const LOOK_HERE: &str = "check indentation, colons and quotes, here and on the line above; put quotes around texts with `: ` or ` #`, \
+    and around those that begin with `*`, `%`, `@`, `[` or `{`";
+const NO_TABS: &str = "indent with blanks, not with tabs";
+const QUOTE_STAR: &str = "a text that begins with `*` needs quotes: \"*\"";
+const ONE_DOCUMENT: &str = "take out the `---`, or include the second as a file of its own";
+
+/// The parser's own words say what it met, not what to do.
+fn remedy(info: &str) -> &'static str {
+    match info {
+        _ if info.contains("anchor") => QUOTE_STAR,
+        _ if info.contains("tab") => NO_TABS,
+        _ => LOOK_HERE,
+    }
+}
+
+fn fault(at: Marker, message: &str, hint: &'static str) -> Fault {
+    Fault { line: at.line(), column: at.col() + 1, message: message.to_owned(), hint }
 }

@@ -1,0 +1,91 @@
+//! Sections while they are being read, and how a [`Config`] comes of them: names are checked, service sections joined, parser
+//! files read.
+
+use super::load::{Config, Processor};
+use super::loader::{Loader, location};
+use super::{Entry, Location, Section, SectionKind, ServiceOptions};
+
+/// A section while its file is being read.
+pub(super) struct Draft {
+    /// `None`: it was reported; its keys are read and dropped.
+    pub(super) kind: Option<SectionKind>,
+    pub(super) at: Location,
+    /// `name` among them.
+    pub(super) entries: Vec<Entry>,
+    pub(super) processors: Vec<Draft>,
+}
+
+impl Loader<'_> {
+    /// Makes sections of what was read.
+    pub(super) fn finish(mut self) -> Config {
+        let mut config = Config { folder: self.folder.clone(), ..Config::default() };
+        self.move_drafts(&mut config);
+        let service = self.service(&mut config);
+        self.only_parsers = true;
+        for entry in service.all("parsers_file") {
+            self.read_file(&service.resolve(&entry.value), Some(&entry.value_at));
+        }
+        self.move_drafts(&mut config);
+        config
+    }
+
+    /// All service sections together are one.
+    fn service(&mut self, config: &mut Config) -> Section {
+        let drafts = std::mem::take(&mut self.drafts);
+        let at = drafts.first().map_or_else(|| location(&"".into(), 1, 1), |draft| draft.at.clone());
+        let entries = drafts.into_iter().flat_map(|draft| draft.entries).collect();
+        let section =
+            Section { kind: SectionKind::Service, name: String::new(), at, entries, folder: self.folder.clone() };
+        section.check_keys(&[ServiceOptions::OPTIONS], self.report);
+        config.service = ServiceOptions::from_section(&section, self.report).unwrap_or_default();
+        if let (true, Some(entry)) = (config.service.daemon, section.get("daemon")) {
+            self.report.note(
+                Some(&entry.key_at),
+                "drave stays in the foreground",
+                Some("let the supervisor do it".into()),
+            );
+        }
+        section
+    }
+
+    /// Moves the sections to where they belong; those of the service stay.
+    fn move_drafts(&mut self, config: &mut Config) {
+        let (service, others) =
+            std::mem::take(&mut self.drafts).into_iter().partition(|d| d.kind == Some(SectionKind::Service));
+        self.drafts = service;
+        for draft in others {
+            self.move_draft(draft, config);
+        }
+    }
+
+    fn move_draft(&mut self, mut draft: Draft, config: &mut Config) {
+        let processors = std::mem::take(&mut draft.processors);
+        let Some(section) = self.section(draft) else { return };
+        let of = section.kind;
+        let list = match of {
+            SectionKind::Input => &mut config.inputs,
+            SectionKind::Filter => &mut config.filters,
+            SectionKind::Output => &mut config.outputs,
+            SectionKind::Parser => &mut config.parsers,
+            SectionKind::MultilineParser => &mut config.multiline_parsers,
+            SectionKind::Service | SectionKind::Processor => return,
+        };
+        let index = list.len();
+        list.push(section);
+        for draft in processors {
+            config.processors.extend(self.section(draft).map(|section| Processor { of, index, section }));
+        }
+    }
+
+    fn section(&mut self, draft: Draft) -> Option<Section> {
+        let kind = draft.kind?;
+        let (names, entries): (Vec<Entry>, Vec<Entry>) = draft.entries.into_iter().partition(|e| e.key == "name");
+        let Some(name) = names.last().map(|e| e.value.trim()).filter(|name| !name.is_empty()) else {
+            let hint = Some(format!("add `name`: which {} is it?", kind.word()));
+            self.report.error(Some(&draft.at), format!("this {} has no name", kind.word()), hint);
+            return None;
+        };
+        let name = if kind.is_parser() { name.to_owned() } else { name.to_ascii_lowercase() };
+        Some(Section { kind, name, at: draft.at, entries, folder: self.folder.clone() })
+    }
+}

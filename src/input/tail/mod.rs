@@ -22,6 +22,7 @@ mod cut;
 mod discover;
 mod file;
 mod follow;
+mod open;
 mod positions;
 mod progress;
 mod rotation;

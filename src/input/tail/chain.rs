@@ -1,0 +1,74 @@
+//! A file with its rotations, read one after the other as one stream.
+
+use super::file::TailFile;
+use super::progress::OpenRange;
+use crate::parse::Joiner;
+use crate::record::Source;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A chain: rotated files first, the current one last.
+pub(super) struct Chain {
+    /// Number of its tail section.
+    pub(super) input: usize,
+    pub(super) source: Arc<Source>,
+    pub(super) joiner: Joiner,
+    pub(super) files: VecDeque<TailFile>,
+    /// The path as the glob found it, maybe a link.
+    pub(super) link: PathBuf,
+    /// The path behind the links.
+    pub(super) real: PathBuf,
+    /// It waits in the queue of those that have something to read.
+    pub(super) queued: bool,
+    /// Since when its name is gone, without another file in its place.
+    pub(super) name_gone: bool,
+    /// The time of the last record that was read, for the age of what is unread.
+    pub(super) last_time_ns: i64,
+    /// Rows that are kept only to know a file's compressed copy.
+    pub(super) finished: Vec<(PathBuf, u64)>,
+}
+
+impl Chain {
+    /// The first file that has unread lines. A later file is read only when all before it are at their end: it has bytes,
+    /// so the writer has left them.
+    pub(super) fn next_unread(&self) -> Option<usize> {
+        self.files.iter().position(TailFile::has_unread)
+    }
+
+    /// The newest file.
+    pub(super) fn current(&self) -> Option<&TailFile> {
+        self.files.back()
+    }
+
+    /// The file at `index` has come to its end for good.
+    pub(super) fn is_over(&self, index: usize, rotate_wait: Duration, now: Instant) -> bool {
+        let file = &self.files[index];
+        if file.is_closed() || file.has_unread() {
+            return false;
+        }
+        let quiet_since = file.gone.map(|gone| gone.max(file.grown));
+        file.is_gzip_at_end() || quiet_since.is_some_and(|since| now.duration_since(since) >= rotate_wait)
+    }
+
+    /// Notes pieces that the joiner took in while the file at `index` was read, and which records it completed there.
+    pub(super) fn note_pieces(&mut self, index: usize) {
+        let closed = std::mem::take(&mut self.joiner.closed);
+        let opened = std::mem::take(&mut self.joiner.opened);
+        let (seq, end) = (self.files[index].seq, self.files[index].read);
+        for file in &mut self.files {
+            let completed = |o: &&mut OpenRange| o.closed_by.is_none() && closed.contains(&o.piece.id);
+            for range in file.progress.open.iter_mut().filter(completed) {
+                range.closed_by = Some((seq, end));
+            }
+        }
+        let open = opened.into_iter().filter(|piece| !closed.contains(&piece.id));
+        self.files[index].progress.open.extend(open.map(|piece| OpenRange { piece, closed_by: None }));
+    }
+
+    /// Bytes read and not yet settled.
+    pub(super) fn unsettled_bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.progress.unsettled_bytes()).sum()
+    }
+}

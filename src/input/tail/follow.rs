@@ -1,0 +1,383 @@
+//! The thread that follows all files: a clock that looks for growth, a queue of chains with something to read, and once a
+//! second positions and gauges.
+
+use super::chain::Chain;
+use super::cut::{Cutting, key_names};
+use super::discover::Watcher;
+use super::file::Look;
+use super::positions::{self, Committer, Known};
+use super::settings::Settings;
+use crate::input::{Admission, Context, Gauges, LostReason};
+use crate::record::time::Rfc3339;
+use crate::record::{Batch, DropReason, Source, SourceDraft};
+use crate::state::Change;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Bounds of the clock that looks for growth.
+const POLL_MIN: Duration = Duration::from_millis(50);
+const POLL_MAX: Duration = Duration::from_millis(150);
+/// The clock slows down until looking costs no more than a hundredth of a core.
+const POLL_COST_SHARE: u32 = 100;
+/// Positions, gauges, and scans where events are missing.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a blocked reader sleeps when nothing wakes it.
+const BLOCKED_WAIT: Duration = Duration::from_millis(50);
+
+/// What came of reading a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Read,
+    Idle,
+    Full,
+}
+
+pub(super) struct Follower {
+    pub(super) inputs: Vec<Settings>,
+    pub(super) context: Context,
+    pub(super) known: Vec<Known>,
+    pub(super) chains: BTreeMap<u64, Chain>,
+    /// Section, device and inode → chain.
+    pub(super) by_identity: HashMap<(usize, u64, u64), u64>,
+    /// Section and path, as found and behind the links → chain.
+    pub(super) by_path: HashMap<(usize, PathBuf), u64>,
+    pub(super) watcher: Watcher,
+    pub(super) queue: VecDeque<u64>,
+    pub(super) batch: Batch,
+    pub(super) clock: Rfc3339,
+    /// Rows to be written at the next second, beside those of changed chains.
+    pub(super) changes: Vec<(usize, Change)>,
+    pub(super) next_id: u64,
+    /// The first scan is over: what appears now is new.
+    pub(super) started: bool,
+}
+
+impl Follower {
+    pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
+        let known = inputs.iter().map(|i| Known::load(&context.state, &i.name)).collect();
+        let events = inputs.iter().any(|i| i.options.inotify_watcher);
+        let watcher = Watcher::new(events, Arc::clone(&context.stop.wake));
+        if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
+            context.state.synchronous(first.sync());
+        }
+        Self {
+            inputs,
+            known,
+            chains: BTreeMap::new(),
+            by_identity: HashMap::new(),
+            by_path: HashMap::new(),
+            watcher,
+            queue: VecDeque::new(),
+            batch: Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new()))),
+            clock: Rfc3339::default(),
+            changes: Vec::new(),
+            next_id: 0,
+            started: false,
+            context,
+        }
+    }
+
+    /// Runs until the end is asked for, or everything is read where that is the end.
+    pub(super) fn run(mut self) {
+        let committer = Committer::start(Arc::clone(&self.context.state));
+        self.scan();
+        self.started = true;
+        let start = Instant::now();
+        let (mut next_poll, mut next_second, mut next_scan) = (start, start + SECOND, start + self.scan_interval());
+        while !self.context.stop.requested() {
+            self.context.pipe.beat();
+            self.handle_events();
+            let now = Instant::now();
+            if now >= next_scan {
+                self.scan();
+                next_scan = now + self.scan_interval();
+            }
+            let polled = now >= next_poll;
+            if polled {
+                self.poll(now);
+                next_poll = now + (now.elapsed() * POLL_COST_SHARE).clamp(POLL_MIN, POLL_MAX);
+            }
+            if now >= next_second {
+                self.each_second(&committer);
+                next_second = now + SECOND;
+            }
+            if polled && self.is_at_the_end() {
+                self.finish(&committer, None);
+                committer.finish();
+                return;
+            }
+            if !self.read_round() {
+                let until = next_poll.min(next_second);
+                let wait = until.saturating_duration_since(Instant::now());
+                let wait = if self.queue.is_empty() { wait } else { wait.min(BLOCKED_WAIT) };
+                self.context.stop.wake.wait(wait);
+            }
+        }
+        let deadline = self.context.stop.deadline();
+        self.finish(&committer, deadline);
+        committer.finish();
+    }
+
+    fn scan_interval(&self) -> Duration {
+        if self.watcher.is_blind() {
+            return SECOND;
+        }
+        let intervals = self.inputs.iter().map(|i| i.options.refresh_interval.0);
+        intervals.min().unwrap_or(SECOND).max(SECOND)
+    }
+
+    /// Looks at every open file: did it grow, shrink, lose its name, come to its end?
+    fn poll(&mut self, now: Instant) {
+        let mut over = Vec::new();
+        for (id, chain) in &mut self.chains {
+            let number = self.inputs[chain.input].number;
+            // The newest first: when it has bytes, what its predecessors have is all that they will get.
+            for file in chain.files.iter_mut().rev() {
+                match file.look(now) {
+                    Ok(Look::Same) => {}
+                    Ok(Look::Rewritten(unread)) => {
+                        self.next_id += 1;
+                        file.seq = self.next_id;
+                        tracing::info!(path = %file.path.display(), unread, "truncated or written anew: read from its beginning");
+                        self.context.pipe.lost(number, LostReason::Truncated, unread);
+                    }
+                    Err(error) => {
+                        tracing::error!(path = %file.path.display(), "cannot look at a file: {error}");
+                    }
+                }
+            }
+            if !chain.queued && chain.next_unread().is_some() {
+                chain.queued = true;
+                self.queue.push_back(*id);
+            }
+            let wait = self.inputs[chain.input].options.rotate_wait.0;
+            if (0..chain.files.len()).any(|i| chain.is_over(i, wait, now) || chain.files[i].is_closed()) {
+                over.push(*id);
+            }
+        }
+        for id in over {
+            self.end_files(id, now);
+        }
+    }
+
+    /// One block of each chain that has something to read; `false` when nothing could be read.
+    fn read_round(&mut self) -> bool {
+        let mut worked = false;
+        for _ in 0..self.queue.len() {
+            let Some(id) = self.queue.pop_front() else { break };
+            let step = self.read_block(id);
+            worked |= step == Step::Read;
+            if let Some(chain) = self.chains.get_mut(&id) {
+                chain.queued = step != Step::Idle;
+                if chain.queued {
+                    self.queue.push_back(id);
+                }
+            }
+        }
+        worked
+    }
+
+    fn read_block(&mut self, id: u64) -> Step {
+        let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
+        let Some(index) = chain.next_unread() else { return Step::Idle };
+        let settings = &self.inputs[chain.input];
+        let pipe = &self.context.pipe;
+        if settings.mem_buf_limit > 0 && chain.unsettled_bytes() >= settings.mem_buf_limit {
+            chain.files.iter_mut().for_each(|f| f.progress.sweep());
+            if chain.unsettled_bytes() >= settings.mem_buf_limit {
+                pipe.hurry(&chain.source);
+                return Step::Full;
+            }
+        }
+        if pipe.admit(&chain.source) == Admission::Full {
+            return Step::Full;
+        }
+        let file = &mut chain.files[index];
+        self.batch.reset(&chain.source, key_names(settings));
+        let limit = settings.line_bytes_max();
+        let mut want = settings.block_bytes();
+        let consumed = loop {
+            let got = match file.fill(&mut self.batch.text, want) {
+                Ok(got) => got,
+                Err(error) => {
+                    give_up(file, &error, &**pipe, settings.number);
+                    return Step::Idle;
+                }
+            };
+            if file.skipping {
+                break skip(file, &mut self.batch);
+            }
+            let mut cutting = Cutting {
+                settings,
+                clock: &mut self.clock,
+                joiner: &mut chain.joiner,
+                offset: file.read,
+                now_ns: now_ns(),
+            };
+            let consumed = cutting.lines(&mut self.batch);
+            if consumed > 0 {
+                break consumed;
+            }
+            if got > limit {
+                file.skipping = true;
+                break cutting.long_line(&mut self.batch);
+            }
+            if got < want {
+                break 0; // a half line waits
+            }
+            want = (want * 2).min(limit + 1).max(got + 1);
+        };
+        self.hand_over(id, index, consumed);
+        Step::Read
+    }
+
+    /// Moves over what was read and pushes its records.
+    pub(super) fn hand_over(&mut self, id: u64, index: usize, consumed: usize) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let file = &mut chain.files[index];
+        let block = self.batch.text.len().min(consumed.max(self.batch.text.len()));
+        file.consume(&self.batch.text[..block], consumed);
+        if consumed == 0 {
+            return;
+        }
+        if let Some(last) = self.batch.records.last() {
+            chain.last_time_ns = last.time_ns;
+        }
+        self.context.pipe.push(&mut self.batch);
+        let end = file.read;
+        file.progress.push(self.batch.ticket.clone(), end);
+        chain.note_pieces(index);
+    }
+
+    fn each_second(&mut self, committer: &Committer) {
+        if !committer.is_busy() {
+            let changes = self.changed_rows();
+            committer.commit(changes);
+        }
+        self.report_gauges();
+    }
+
+    fn changed_rows(&mut self) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for chain in self.chains.values_mut() {
+            positions::changes(chain, &self.inputs[chain.input].name, &mut changes);
+        }
+        changes.extend(self.changes.drain(..).map(|(_, change)| change));
+        changes
+    }
+
+    fn report_gauges(&self) {
+        let now_ns = now_ns();
+        let mut by_input: Vec<BTreeMap<&str, Gauges>> = self.inputs.iter().map(|_| BTreeMap::new()).collect();
+        for chain in self.chains.values() {
+            let namespace = chain.source.draft.namespace.as_deref().unwrap_or("");
+            let gauges = by_input[chain.input].entry(namespace).or_default();
+            for file in chain.files.iter().filter(|f| !f.is_closed()) {
+                gauges.files_open += 1;
+                gauges.bytes_behind += file.behind();
+                if file.is_deleted() {
+                    gauges.deleted_held_bytes += file.size;
+                }
+                if let Some(since) = file.unread_since.filter(|_| file.has_unread()) {
+                    let seen = since.elapsed().as_secs_f64();
+                    // After a long pause the last line that was read is older than the moment in which we saw more.
+                    let by_record = (now_ns - chain.last_time_ns).max(0) as f64 / 1e9;
+                    let age = if chain.last_time_ns > 0 { by_record.max(seen) } else { seen };
+                    gauges.oldest_unread_seconds = gauges.oldest_unread_seconds.max(age);
+                }
+            }
+        }
+        for (settings, gauges) in self.inputs.iter().zip(by_input) {
+            let gauges = gauges.into_iter().map(|(namespace, g)| (namespace.to_owned(), g)).collect();
+            self.context.pipe.gauges(settings.number, gauges);
+        }
+        self.context.pipe.unwatched(self.watcher.unwatched());
+    }
+
+    /// Where `exit_on_eof` is on everywhere: is everything read?
+    fn is_at_the_end(&self) -> bool {
+        self.inputs.iter().all(|i| i.options.exit_on_eof) && self.chains.values().all(|c| c.next_unread().is_none())
+    }
+
+    /// Reads what is already written to its end and waits until it is settled, until the deadline if there is one.
+    fn finish(&mut self, committer: &Committer, deadline: Option<Instant>) {
+        let in_time = || deadline.is_none_or(|d| Instant::now() < d) || self.context.stop.requested() && deadline.is_none();
+        let _ = in_time;
+        self.handle_events();
+        self.poll(Instant::now());
+        let mut next_second = Instant::now() + SECOND;
+        loop {
+            self.context.pipe.beat();
+            let deadline = deadline.or_else(|| self.context.stop.deadline());
+            if deadline.is_some_and(|d| Instant::now() >= d) {
+                break;
+            }
+            let worked = self.read_round();
+            if !worked && self.queue.is_empty() {
+                self.flush_ends();
+                if self.is_settled() {
+                    break;
+                }
+                self.chains.values().for_each(|c| self.context.pipe.hurry(&c.source));
+            }
+            if !worked {
+                self.context.stop.wake.wait(Duration::from_millis(10));
+            }
+            if Instant::now() >= next_second {
+                self.each_second(committer);
+                next_second = Instant::now() + SECOND;
+            }
+        }
+        let changes = self.changed_rows();
+        committer.commit(changes);
+    }
+
+    fn is_settled(&mut self) -> bool {
+        self.chains.values_mut().flat_map(|c| &mut c.files).all(|f| {
+            f.progress.sweep();
+            f.progress.is_settled()
+        })
+    }
+
+    /// What would be forgotten at the end is sent as it is: open pieces where no position is kept, a half line where the end
+    /// of the file is the end of everything.
+    fn flush_ends(&mut self) {
+        let ids: Vec<u64> = self.chains.keys().copied().collect();
+        for id in ids {
+            let Some(chain) = self.chains.get(&id) else { continue };
+            let options = &self.inputs[chain.input].options;
+            let (half_line, open) = (options.exit_on_eof, options.exit_on_eof || !self.context.state.is_durable());
+            for index in 0..chain.files.len() {
+                if half_line {
+                    self.flush_half_line(id, index, false);
+                }
+            }
+            if open {
+                self.flush_joiner(id);
+            }
+        }
+    }
+}
+
+/// The rest of a line that was too long: passed over up to its end.
+fn skip(file: &mut super::file::TailFile, batch: &mut Batch) -> usize {
+    let end = memchr::memchr(b'\n', &batch.text);
+    file.skipping = end.is_none();
+    let skipped = end.map_or(batch.text.len(), |at| at + 1);
+    batch.counts.read_bytes += skipped as u64;
+    batch.counts.drop(DropReason::LongLine, 0, skipped as u64);
+    skipped
+}
+
+fn give_up(file: &mut super::file::TailFile, error: &std::io::Error, pipe: &dyn crate::input::Pipe, number: usize) {
+    let lost = file.behind();
+    tracing::error!(path = %file.path.display(), lost_bytes = lost, "cannot read a file any further: {error}; hint: a disk error, or a damaged compressed file");
+    pipe.lost(number, LostReason::Unreadable, lost);
+    file.content = super::file::Content::Closed;
+}
+
+pub(super) fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
+}

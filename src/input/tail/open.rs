@@ -1,0 +1,499 @@
+//! Files appear, move and end: from paths to chains, and from chains to nothing.
+
+use super::chain::Chain;
+use super::cut::{Cutting, key_names};
+use super::file::TailFile;
+use super::follow::{Follower, now_ns};
+use super::rotation::{self, Resume, Sibling, continuation, strip_gz};
+use super::settings::Settings;
+use crate::input::LostReason;
+use crate::parse::Joiner;
+use crate::record::SourceDraft;
+use crate::state::{Change, Position};
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+/// How far back the beginning of a line is looked for where reading begins at the end of a file.
+const LINE_START_BYTES_MAX: u64 = 64 << 10;
+
+impl Follower {
+    /// Looks for files in all folders, and whether those that are followed still have their names.
+    pub(super) fn scan(&mut self) {
+        for input in 0..self.inputs.len() {
+            // A folder that was just found can hold further ones: until there is nothing new.
+            loop {
+                let folders = self.inputs[input].patterns.folders();
+                let new = folders.iter().filter(|f| self.watcher.watch(f)).count();
+                if new == 0 {
+                    break;
+                }
+            }
+            for path in self.inputs[input].patterns.scan() {
+                self.found(input, &path);
+            }
+        }
+        let ids: Vec<u64> = self.chains.keys().copied().collect();
+        for id in ids {
+            self.recheck(id);
+        }
+    }
+
+    /// What the folders' events say.
+    pub(super) fn handle_events(&mut self) {
+        let (paths, missed) = self.watcher.take();
+        let mut rescan = missed;
+        for path in paths {
+            for input in 0..self.inputs.len() {
+                let id = self.by_path.get(&(input, path.clone())).copied();
+                if let Some(id) = id {
+                    self.recheck(id);
+                } else if self.inputs[input].patterns.takes(&path) {
+                    self.found(input, &path);
+                }
+            }
+            rescan |= path.is_dir();
+        }
+        if rescan {
+            self.scan();
+        }
+    }
+
+    /// A path that a section takes: a new file, a rotation of a known one, or nothing new.
+    fn found(&mut self, input: usize, path: &Path) {
+        if let Err(error) = self.try_found(input, path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(path = %path.display(), "cannot follow a file: {error}; hint: drave needs the right to read it");
+        }
+    }
+
+    fn try_found(&mut self, input: usize, path: &Path) -> io::Result<()> {
+        let real = fs::canonicalize(path)?;
+        let meta = fs::metadata(&real)?;
+        if !meta.is_file() || self.is_own(path, &real, &meta) || self.is_too_old(input, &meta) {
+            return Ok(());
+        }
+        if let Some(id) = self.by_identity.get(&(input, meta.dev(), meta.ino())).copied() {
+            self.named_again(id, input, &real);
+            return Ok(());
+        }
+        match self.by_path.get(&(input, real.clone())).copied() {
+            Some(id) => self.rotated(id),
+            None => self.open_chain(input, path, &real),
+        }
+    }
+
+    /// drave's own log: reading it would make it grow by reading it.
+    fn is_own(&self, path: &Path, real: &Path, meta: &fs::Metadata) -> bool {
+        let own = &self.context.own;
+        let text = real.to_string_lossy();
+        let in_pod = own.pod_uid.as_deref().is_some_and(|uid| text.contains(uid));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let by_name = own.pod_name.as_deref().is_some_and(|pod| name.starts_with(&format!("{pod}_")));
+        in_pod || by_name || own.files.contains(&(meta.dev(), meta.ino()))
+    }
+
+    fn is_too_old(&self, input: usize, meta: &fs::Metadata) -> bool {
+        let limit = self.inputs[input].options.ignore_older.0;
+        let age = meta.modified().ok().and_then(|m| SystemTime::now().duration_since(m).ok());
+        !limit.is_zero() && age.is_some_and(|age| age > limit)
+    }
+
+    /// A file that is followed has a name (again) that is asked for: kubelet renames back when a reopen fails.
+    fn named_again(&mut self, id: u64, input: usize, real: &Path) {
+        if let Some(chain) = self.chains.get_mut(&id)
+            && chain.real == real
+            && let Some(file) = chain.files.back_mut()
+        {
+            file.gone = None;
+            chain.name_gone = false;
+        }
+        self.by_path.entry((input, real.to_path_buf())).or_insert(id);
+    }
+
+    /// Does the newest file of the chain still have its name?
+    fn recheck(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let (input, link) = (chain.input, chain.link.clone());
+        let now = Instant::now();
+        match fs::metadata(&link) {
+            Ok(meta) => {
+                let current = chain.current().map(|f| (f.device, f.inode));
+                if current == Some((meta.dev(), meta.ino())) {
+                    chain.name_gone = false;
+                    if let Some(file) = chain.files.back_mut() {
+                        file.gone = None;
+                    }
+                } else {
+                    self.found_in_place(id, input, &link);
+                }
+            }
+            Err(_) => {
+                chain.name_gone = true;
+                if let Some(file) = chain.files.back_mut() {
+                    file.gone.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// The name leads to another file now: a rotation, or, for a link, another container's log.
+    fn found_in_place(&mut self, id: u64, input: usize, link: &Path) {
+        let Ok(real) = fs::canonicalize(link) else { return };
+        if self.chains.get(&id).is_some_and(|c| c.real == real) {
+            self.rotated(id);
+            return;
+        }
+        if let Some(file) = self.chains.get_mut(&id).and_then(|c| c.files.back_mut()) {
+            file.gone.get_or_insert(Instant::now());
+        }
+        self.by_path.remove(&(input, link.to_path_buf()));
+        self.found(input, link);
+    }
+
+    /// Another file has taken the place of the newest: append it, and what was rotated in between.
+    fn rotated(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let (input, real) = (chain.input, chain.real.clone());
+        let positions: Vec<Position> = chain.files.iter().rev().take(1).map(position_of).collect();
+        let known: Vec<u64> = chain.files.iter().map(|f| f.inode).collect();
+        let now = Instant::now();
+        chain.files.iter_mut().for_each(|f| _ = f.gone.get_or_insert(now));
+        let siblings = open_siblings(&real);
+        // Its name is free, another one will come: the directory event says so.
+        if siblings.last().is_none_or(|s| s.path != real) {
+            return;
+        }
+        let files = continuation(siblings, positions, &real).files;
+        for resume in files.into_iter().filter(|r| !known.contains(&r.sibling.inode)) {
+            // A compressed copy of what is already read, or being read.
+            if resume.sibling.gzip && self.is_copy(id, &resume.sibling) {
+                continue;
+            }
+            self.append(id, input, resume);
+        }
+    }
+
+    fn is_copy(&self, id: u64, sibling: &Sibling) -> bool {
+        let known = |f: &TailFile| {
+            let len = f.fingerprint.len as usize;
+            len > 0 && sibling.head.len() >= len && super::file::fingerprint(&sibling.head[..len]) == f.fingerprint
+        };
+        self.chains.get(&id).is_some_and(|c| c.files.iter().any(known))
+    }
+
+    fn open_chain(&mut self, input: usize, path: &Path, real: &Path) -> io::Result<()> {
+        let settings = &self.inputs[input];
+        let Some(source) = self.context.pipe.open(draft(settings, path, real)) else { return Ok(()) };
+        let positions = self.known[input].take(real);
+        let is_known = !positions.is_empty();
+        let mut siblings = open_siblings(real);
+        if !is_known {
+            self.forget_old_rotations(input, &mut siblings, real);
+        }
+        let found = continuation(siblings, positions, real);
+        self.next_id += 1;
+        let id = self.next_id;
+        let chain = Chain {
+            input,
+            source,
+            joiner: Joiner::new(settings.joined_bytes_max),
+            files: VecDeque::new(),
+            link: path.to_path_buf(),
+            real: real.to_path_buf(),
+            queued: false,
+            name_gone: false,
+            last_time_ns: 0,
+            finished: Vec::new(),
+        };
+        self.chains.insert(id, chain);
+        self.by_path.insert((input, path.to_path_buf()), id);
+        self.by_path.insert((input, real.to_path_buf()), id);
+        if let Some(folder) = real.parent() {
+            self.watcher.watch(folder);
+        }
+        self.count_vanished(input, &found.vanished);
+        for mut resume in found.files {
+            if !is_known && self.begins_at_the_end(input) {
+                resume.offset = self.end_of(input, &resume);
+            }
+            self.append(id, input, resume);
+        }
+        tracing::debug!(path = %path.display(), "following");
+        Ok(())
+    }
+
+    /// Of a chain without positions only the current file is read, and what was written since the agent before was alive.
+    fn forget_old_rotations(&self, input: usize, siblings: &mut Vec<Sibling>, real: &Path) {
+        let known = &self.known[input];
+        let since = if known.first_start { None } else { known.last_alive };
+        let is_new = |s: &Sibling| self.started || since.zip(s.modified).is_some_and(|(since, at)| at >= since);
+        let first_look = !self.started;
+        siblings.retain(|s| s.path == real || (is_new(s) && (first_look || since.is_none_or(|_| true))));
+    }
+
+    /// `read_from_head off` holds for files that are there when drave starts for the first time.
+    fn begins_at_the_end(&self, input: usize) -> bool {
+        !self.started && self.known[input].first_start && !self.inputs[input].options.read_from_head
+    }
+
+    /// The end of the file, or the beginning of the line that is being written there.
+    fn end_of(&self, input: usize, resume: &Resume) -> u64 {
+        let end = end_of_lines(&resume.sibling.file).unwrap_or(0);
+        self.context.pipe.skipped(self.inputs[input].number, end);
+        end
+    }
+
+    fn count_vanished(&mut self, input: usize, vanished: &[Position]) {
+        for position in vanished {
+            let change = Change::Remove {
+                input: self.inputs[input].name.clone(),
+                path: position.path.clone(),
+                inode: position.inode,
+            };
+            self.changes.push((input, change));
+            if !position.finished {
+                tracing::warn!(path = %position.path.display(), "a file is gone that was not known to be read to its end; what it still held is lost");
+                self.context.pipe.lost(self.inputs[input].number, LostReason::GoneBeforeRead, 0);
+            }
+        }
+    }
+
+    fn append(&mut self, id: u64, input: usize, resume: Resume) {
+        self.next_id += 1;
+        let Resume { sibling, offset, open } = resume;
+        let (path, kept) = (sibling.path.clone(), strip_gz(&sibling.path));
+        let opened = if sibling.gzip {
+            TailFile::gzip(self.next_id, sibling.file, kept, offset, &sibling.head)
+        } else {
+            TailFile::plain(self.next_id, sibling.file, kept, offset)
+        };
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::error!(path = %path.display(), "cannot read a rotated file: {error}");
+                self.context.pipe.lost(self.inputs[input].number, LostReason::Unreadable, 0);
+                return;
+            }
+        };
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        if path != chain.real {
+            file.gone.get_or_insert_with(Instant::now);
+        }
+        file.unread_since = file.has_unread().then(Instant::now);
+        self.by_identity.insert((input, file.device, file.inode), id);
+        chain.files.push_back(file);
+        let index = chain.files.len() - 1;
+        self.read_open_pieces(id, index, &path, &open);
+        self.enqueue(id);
+    }
+
+    fn enqueue(&mut self, id: u64) {
+        if let Some(chain) = self.chains.get_mut(&id)
+            && !chain.queued
+            && chain.next_unread().is_some()
+        {
+            chain.queued = true;
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Takes pieces in again whose record had no end when drave stopped.
+    fn read_open_pieces(&mut self, id: u64, index: usize, path: &Path, ranges: &[(u64, u64)]) {
+        for (start, end) in ranges {
+            let Some(chain) = self.chains.get_mut(&id) else { return };
+            let settings = &self.inputs[chain.input];
+            self.batch.reset(&chain.source, key_names(settings));
+            let file = &chain.files[index];
+            let read = read_range(path, *start, end - start, &mut self.batch.text);
+            if let Err(error) = read {
+                tracing::error!(path = %file.path.display(), "cannot read an open record again: {error}");
+                self.context.pipe.lost(settings.number, LostReason::Unreadable, end - start);
+                continue;
+            }
+            let now_ns = now_ns();
+            let mut cutting =
+                Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset: *start, now_ns };
+            cutting.lines(&mut self.batch);
+            self.context.pipe.push(&mut self.batch);
+            let at = file.read;
+            chain.files[index].progress.push(self.batch.ticket.clone(), at);
+            chain.note_pieces(index);
+        }
+    }
+
+    /// Lets go of files that have come to their end, and of the chain when it was the last.
+    pub(super) fn end_files(&mut self, id: u64, now: Instant) {
+        let Some(chain) = self.chains.get(&id) else { return };
+        let wait = self.inputs[chain.input].options.rotate_wait.0;
+        let over: Vec<usize> = (0..chain.files.len()).filter(|i| chain.is_over(*i, wait, now)).collect();
+        for index in over {
+            let Some(chain) = self.chains.get(&id) else { return };
+            let is_last = index + 1 == chain.files.len();
+            self.flush_half_line(id, index, true);
+            if is_last {
+                self.flush_joiner(id);
+            }
+            self.close(id, index);
+        }
+        self.forget_settled(id);
+    }
+
+    fn close(&mut self, id: u64, index: usize) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let file = &mut chain.files[index];
+        file.content = super::file::Content::Closed;
+        file.progress.dirty = true;
+        self.by_identity.remove(&(chain.input, file.device, file.inode));
+    }
+
+    /// Closed files whose every record is settled leave the chain; their rows stay only as long as they are of use.
+    fn forget_settled(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let input = chain.input;
+        let name = &self.inputs[input].name;
+        let mut rows = Vec::new();
+        super::positions::changes(chain, name, &mut rows);
+        while chain.files.front().is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty()) {
+            let Some(file) = chain.files.pop_front() else { break };
+            chain.finished.push((file.path.clone(), file.inode));
+            // The newest finished file tells a restart where the chain goes on; of a deleted one nothing is left to know.
+            let keep = usize::from(!file.is_deleted());
+            let end = chain.finished.len() - keep;
+            rows.extend(chain.finished.drain(..end).map(|(path, inode)| Change::Remove {
+                input: name.clone(),
+                path,
+                inode,
+            }));
+        }
+        self.changes.extend(rows.into_iter().map(|row| (input, row)));
+        if chain.files.is_empty() {
+            self.forget_chain(id);
+        }
+    }
+
+    fn forget_chain(&mut self, id: u64) {
+        let Some(chain) = self.chains.remove(&id) else { return };
+        self.by_path.retain(|_, chain| *chain != id);
+        if let Some(folder) = chain.real.parent()
+            && !self.chains.values().any(|c| c.real.parent() == Some(folder))
+            && !self.inputs.iter().any(|i| i.patterns.folders().contains(folder))
+        {
+            self.watcher.unwatch(folder);
+        }
+        tracing::debug!(path = %chain.link.display(), "no longer followed");
+    }
+
+    /// Sends what stands behind the last line end; `mark` says that it is only a part of a line.
+    pub(super) fn flush_half_line(&mut self, id: u64, index: usize, mark: bool) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let settings = &self.inputs[chain.input];
+        let file = &mut chain.files[index];
+        self.batch.reset(&chain.source, key_names(settings));
+        let got = file.fill(&mut self.batch.text, settings.line_bytes_max() + 1).unwrap_or(0);
+        if got == 0 || file.skipping {
+            return;
+        }
+        let now_ns = now_ns();
+        let offset = file.read;
+        let mut cutting = Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset, now_ns };
+        let consumed = cutting.last_line(&mut self.batch, mark);
+        self.hand_over(id, index, consumed);
+    }
+
+    /// Sends open records as they are, because nothing follows any more.
+    pub(super) fn flush_joiner(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        if !chain.joiner.is_open() || chain.files.is_empty() {
+            return;
+        }
+        self.batch.reset(&chain.source, key_names(&self.inputs[chain.input]));
+        chain.joiner.flush(&mut self.batch);
+        self.context.pipe.push(&mut self.batch);
+        let index = chain.files.len() - 1;
+        let end = chain.files[index].read;
+        chain.files[index].progress.push(self.batch.ticket.clone(), end);
+        chain.note_pieces(index);
+    }
+}
+
+fn position_of(file: &TailFile) -> Position {
+    Position {
+        path: file.path.clone(),
+        device: file.device,
+        inode: file.inode,
+        fingerprint: file.fingerprint,
+        settled: file.read,
+        open: Vec::new(),
+        finished: false,
+    }
+}
+
+/// The chain of a file as it is on disk, oldest first; what cannot be opened is said and left out.
+fn open_siblings(real: &Path) -> Vec<Sibling> {
+    let paths = rotation::rotated(real).into_iter().chain([real.to_path_buf()]);
+    let open = |path: PathBuf| match Sibling::open(&path) {
+        Ok(sibling) => sibling,
+        Err(error) => {
+            tracing::error!(path = %path.display(), "cannot open a file: {error}; hint: drave needs the right to read it");
+            None
+        }
+    };
+    paths.filter_map(open).collect()
+}
+
+fn end_of_lines(file: &fs::File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let from = size.saturating_sub(LINE_START_BYTES_MAX);
+    let mut tail = Vec::new();
+    let mut reader = file;
+    reader.seek(SeekFrom::Start(from))?;
+    reader.take(size - from).read_to_end(&mut tail)?;
+    Ok(memchr::memrchr(b'\n', &tail).map_or(if from == 0 { 0 } else { size }, |at| from + at as u64 + 1))
+}
+
+/// Reads a range of a plain or compressed file.
+fn read_range(path: &Path, start: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    let mut reader: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
+        let mut decoder = flate2::read::MultiGzDecoder::new(file);
+        io::copy(&mut decoder.by_ref().take(start), &mut io::sink())?;
+        Box::new(decoder)
+    } else {
+        let mut file = file;
+        file.seek(SeekFrom::Start(start))?;
+        Box::new(file)
+    };
+    reader.by_ref().take(len).read_to_end(into)?;
+    if into.len() as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// What is known of a file before the filters have seen it.
+fn draft(settings: &Settings, path: &Path, real: &Path) -> SourceDraft {
+    let text = path.to_string_lossy().into_owned();
+    let real = real.to_string_lossy().into_owned();
+    let mut draft = SourceDraft {
+        input: settings.number,
+        tag: settings.tagging.of(&text),
+        namespace: namespace(&real),
+        text_key: settings.options.key.clone(),
+        offset_key: settings.options.offset_key.clone(),
+        path: Some(text.clone()),
+        real_path: Some(real),
+        shared: Vec::new(),
+    };
+    if let Some(key) = &settings.options.path_key {
+        draft.share(key, serde_json::Value::String(text), false);
+    }
+    draft
+}
+
+/// `…/pods/NAMESPACE_POD_UID/CONTAINER/N.log` → the namespace.
+fn namespace(real: &str) -> Option<String> {
+    let (_, rest) = real.rsplit_once("/pods/")?;
+    Some(rest.split_once('_')?.0.to_owned())
+}

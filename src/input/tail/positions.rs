@@ -1,0 +1,121 @@
+//! The rows of an input's files: taken up at the start, written each second.
+
+use super::chain::Chain;
+use crate::state::{Change, Position, State};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::SystemTime;
+
+/// What was known of an input's files when drave started.
+#[derive(Debug)]
+pub(super) struct Known {
+    by_folder: HashMap<PathBuf, Vec<Position>>,
+    /// Nothing at all was known: this is the first start.
+    pub(super) first_start: bool,
+    /// When the agent before was last alive.
+    pub(super) last_alive: Option<SystemTime>,
+}
+
+impl Known {
+    pub(super) fn load(state: &State, input: &str) -> Self {
+        let positions = state.positions(input);
+        let first_start = positions.is_empty();
+        let mut by_folder: HashMap<PathBuf, Vec<Position>> = HashMap::new();
+        for position in positions {
+            let folder = position.path.parent().unwrap_or(Path::new("/")).to_path_buf();
+            by_folder.entry(folder).or_default().push(position);
+        }
+        Self { by_folder, first_start, last_alive: state.last_alive() }
+    }
+
+    /// The positions of a file and its rotations; they are given out once.
+    pub(super) fn take(&mut self, live: &Path) -> Vec<Position> {
+        let (Some(folder), Some(name)) = (live.parent(), live.file_name()) else { return Vec::new() };
+        let Some(positions) = self.by_folder.get_mut(folder) else { return Vec::new() };
+        let name = name.as_encoded_bytes();
+        let of_chain = |p: &Position| {
+            let other = p.path.file_name().unwrap_or_default().as_encoded_bytes();
+            other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'.' | b'-'))
+        };
+        let (taken, left) = std::mem::take(positions).into_iter().partition(of_chain);
+        *positions = left;
+        taken
+    }
+}
+
+/// The rows of a chain that have changed.
+pub(super) fn changes(chain: &mut Chain, input: &str, changes: &mut Vec<Change>) {
+    let settled: Vec<(u64, u64)> = chain.files.iter().map(|f| (f.seq, f.progress.settled)).collect();
+    for file in &mut chain.files {
+        file.progress.sweep();
+        let before = file.progress.open.len();
+        // A file that is not in the chain any more was settled to its end.
+        let passed = |seq: u64, end: u64| settled.iter().find(|(s, _)| *s == seq).is_none_or(|(_, at)| *at >= end);
+        file.progress.open.retain(|o| o.closed_by.is_none_or(|(seq, end)| !passed(seq, end)));
+        if file.progress.open.len() != before {
+            file.progress.dirty = true;
+        }
+        if std::mem::take(&mut file.progress.dirty) {
+            let open = file.progress.open.iter().map(|o| (o.piece.start, o.piece.end));
+            let position = Position {
+                path: file.path.clone(),
+                device: file.device,
+                inode: file.inode,
+                fingerprint: file.fingerprint,
+                settled: file.progress.settled,
+                open: open.filter(|(_, end)| *end <= file.progress.settled).collect(),
+                finished: file.is_closed() && file.progress.is_settled(),
+            };
+            changes.push(Change::Put { input: input.to_owned(), position });
+        }
+    }
+}
+
+/// Commits on a thread of its own: a slow disk must not stop the reading.
+pub(super) struct Committer {
+    changes: mpsc::Sender<Vec<Change>>,
+    busy: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(super) fn start(state: Arc<State>) -> Self {
+        let (changes, received) = mpsc::channel::<Vec<Change>>();
+        let busy = Arc::new(AtomicBool::new(false));
+        let shared = Arc::clone(&busy);
+        let work = move || {
+            for changes in received {
+                // What cannot be written is said by the state, kept there and written later.
+                let _ = state.commit(changes);
+                state.beat();
+                shared.store(false, Ordering::Release);
+            }
+        };
+        let thread = std::thread::Builder::new().name("positions".into()).spawn(work);
+        if let Err(error) = &thread {
+            tracing::error!("no thread for positions, they are not kept: {error}");
+        }
+        Self { changes, busy, thread: thread.ok() }
+    }
+
+    /// Is the commit before still under way?
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(super) fn commit(&self, changes: Vec<Change>) {
+        self.busy.store(true, Ordering::Release);
+        let _ = self.changes.send(changes);
+    }
+
+    /// Waits until everything is written.
+    pub(super) fn finish(mut self) {
+        let thread = self.thread.take();
+        drop(self);
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}

@@ -260,3 +260,10 @@ fn write_row(put: &mut rusqlite::Statement<'_>, key: &Key, row: &Row) -> rusqlit
 fn life_checksum(alive: i64, running: i64) -> i64 {
     xxh3_64([alive.to_le_bytes(), running.to_le_bytes()].as_flattened()).cast_signed()
 }
+
+#[cfg(test)]
+impl Database {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}

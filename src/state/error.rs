@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Why a commit did not reach the disk. Nothing is lost by it: the rows wait in memory for the next commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ impl StateError {
                 StateError::Locked { path }
             }
             Some(ErrorCode::DiskFull) => StateError::Full { path },
+            // There was no room for the -shm.
+            _ if error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE) => StateError::Full { path },
             // Our statements never change: that they do not fit means that the tables are not what we made.
             None
             | Some(

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::place::{self, APPLICATION_ID, VERSION};
@@ -125,7 +125,13 @@ impl Database {
 
     /// Writes all that is pending and the sign of life, in one transaction.
     pub(super) fn write(&mut self, rows: &Rows) -> Result<(), StateError> {
-        write(&mut self.connection, rows).map_err(|e| StateError::from_sqlite(&self.path, &e))
+        let mut result = write(&mut self.connection, rows);
+        if result.as_ref().is_err_and(|e| e.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
+            // What the -wal holds fits into the file, as a rule, and then the -wal has room again.
+            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            result = emptied.and_then(|()| write(&mut self.connection, rows));
+        }
+        result.map_err(|e| self.error(&e))
     }
 
     fn error(&self, error: &rusqlite::Error) -> StateError {
@@ -259,4 +265,11 @@ fn write_row(put: &mut rusqlite::Statement<'_>, key: &Key, row: &Row) -> rusqlit
 
 fn life_checksum(alive: i64, running: i64) -> i64 {
     xxh3_64([alive.to_le_bytes(), running.to_le_bytes()].as_flattened()).cast_signed()
+}
+
+#[cfg(test)]
+impl Database {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
 }

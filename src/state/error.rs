@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Why a commit did not reach the disk. Nothing is lost by it: the rows wait in memory for the next commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,21 +62,29 @@ impl StateError {
 
     /// An error of SQLite, about the database at `path`.
     pub(super) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> StateError {
-        let (path, cause) = (path.to_path_buf(), error.to_string());
+        let path = path.to_path_buf();
+        let cause = match error {
+            // Without the whole statement.
+            rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+            other => other.to_string(),
+        };
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 StateError::Locked { path }
             }
             Some(ErrorCode::DiskFull) => StateError::Full { path },
+            // There was no room for the -shm.
+            _ if error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE) => StateError::Full { path },
             // Our statements never change: that they do not fit means that the tables are not what we made.
-            Some(
+            None
+            | Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::Unknown
                 | ErrorCode::ConstraintViolation
                 | ErrorCode::TypeMismatch,
             ) => StateError::Damaged { path, cause },
-            _ => StateError::Unavailable { path, cause },
+            Some(_) => StateError::Unavailable { path, cause },
         }
     }
 }

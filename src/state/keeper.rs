@@ -268,3 +268,15 @@ impl Keeper {
         self.trouble = result.as_ref().err().cloned();
     }
 }
+
+#[cfg(test)]
+impl Keeper {
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// As if drave had been running for that long.
+    pub(super) fn ran(&mut self, time: Duration) {
+        self.rows.ran_before += time.as_secs();
+    }
+}

@@ -27,7 +27,7 @@ pub(super) struct Rows {
     /// Keys whose row, or its absence, is not in the database yet.
     pending: BTreeSet<Key>,
     /// Running time of all earlier owners.
-    ran_before: u64,
+    pub(super) ran_before: u64,
     started: Instant,
 }
 

@@ -207,7 +207,10 @@ impl Pipeline {
 impl Pipe for Pipeline {
     fn open(&self, mut draft: SourceDraft) -> Option<Arc<Source>> {
         let building = &mut *lock(&self.building);
-        for step in building.filters.iter_mut().filter(|f| f.matches.takes(&draft.tag)) {
+        for step in &mut building.filters {
+            if !step.matches.takes(&draft.tag) {
+                continue;
+            }
             if let Plan::Drop(_) = step.filter.plan(&mut draft) {
                 return None;
             }

@@ -90,8 +90,8 @@ pub(super) fn matches(pattern: &Path, files: &dyn Files) -> Result<Vec<PathBuf>,
 }
 
 fn step(folders: &[PathBuf], pattern: &str, files: &dyn Files) -> Result<Vec<PathBuf>, String> {
-    let glob = globset::Glob::new(pattern).map_err(|error| error.kind().to_string())?.compile_matcher();
-    let wanted = |name: &String| glob.is_match(name) && (pattern.starts_with('.') || !name.starts_with('.'));
+    let glob = glob::Pattern::new(pattern).map_err(|error| error.msg.to_owned())?;
+    let wanted = |name: &String| glob.matches(name) && (pattern.starts_with('.') || !name.starts_with('.'));
     let within = |folder: &PathBuf| {
         let names = files.names(folder).unwrap_or_default();
         names.into_iter().filter(wanted).map(|name| folder.join(name)).collect::<Vec<_>>()

@@ -8,7 +8,7 @@
 //! read just them again.
 
 use super::Piece;
-use crate::record::{Batch, Record, Shape, Span, Stream};
+use crate::record::{Batch, Record, Shape, Stream};
 
 /// A piece that was taken in and waits: the record that it belongs to and its bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
 mod tests {
     use super::*;
     use crate::record::time::Rfc3339;
-    use crate::record::{Source, SourceDraft};
+    use crate::record::{Source, SourceDraft, Span};
     use std::sync::Arc;
 
     fn join(limit: usize, lines: &[&str]) -> (Vec<(String, u8, bool)>, Joiner) {

@@ -4,6 +4,7 @@ use super::file::TailFile;
 use super::progress::OpenRange;
 use crate::parse::Joiner;
 use crate::record::Source;
+use crate::state::Position;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub(super) struct Chain {
     pub(super) name_gone: bool,
     /// The time of the last record that was read, for the age of what is unread.
     pub(super) last_time_ns: i64,
-    /// Rows that are kept only to know a file's compressed copy.
-    pub(super) finished: Vec<(PathBuf, u64)>,
+    /// Of files that are done with: kept only to know where the chain goes on.
+    pub(super) finished: Vec<Position>,
 }
 
 impl Chain {

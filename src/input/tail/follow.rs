@@ -52,6 +52,7 @@ pub(super) struct Follower {
     pub(super) next_id: u64,
     /// The first scan is over: what appears now is new.
     pub(super) started: bool,
+    pub(super) start_time: SystemTime,
 }
 
 impl Follower {
@@ -75,6 +76,7 @@ impl Follower {
             changes: Vec::new(),
             next_id: 0,
             started: false,
+            start_time: SystemTime::now(),
             context,
         }
     }
@@ -303,8 +305,6 @@ impl Follower {
 
     /// Reads what is already written to its end and waits until it is settled, until the deadline if there is one.
     fn finish(&mut self, committer: &Committer, deadline: Option<Instant>) {
-        let in_time = || deadline.is_none_or(|d| Instant::now() < d) || self.context.stop.requested() && deadline.is_none();
-        let _ = in_time;
         self.handle_events();
         self.poll(Instant::now());
         let mut next_second = Instant::now() + SECOND;

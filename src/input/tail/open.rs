@@ -85,6 +85,7 @@ impl Follower {
             Some(id) => self.rotated(id),
             None => self.open_chain(input, path, &real),
         }
+        Ok(())
     }
 
     /// drave's own log: reading it would make it grow by reading it.
@@ -186,9 +187,9 @@ impl Follower {
         self.chains.get(&id).is_some_and(|c| c.files.iter().any(known))
     }
 
-    fn open_chain(&mut self, input: usize, path: &Path, real: &Path) -> io::Result<()> {
+    fn open_chain(&mut self, input: usize, path: &Path, real: &Path) {
         let settings = &self.inputs[input];
-        let Some(source) = self.context.pipe.open(draft(settings, path, real)) else { return Ok(()) };
+        let Some(source) = self.context.pipe.open(draft(settings, path, real)) else { return };
         let positions = self.known[input].take(real);
         let is_known = !positions.is_empty();
         let mut siblings = open_siblings(real);
@@ -224,16 +225,15 @@ impl Follower {
             self.append(id, input, resume);
         }
         tracing::debug!(path = %path.display(), "following");
-        Ok(())
     }
 
     /// Of a chain without positions only the current file is read, and what was written since the agent before was alive.
     fn forget_old_rotations(&self, input: usize, siblings: &mut Vec<Sibling>, real: &Path) {
         let known = &self.known[input];
-        let since = if known.first_start { None } else { known.last_alive };
-        let is_new = |s: &Sibling| self.started || since.zip(s.modified).is_some_and(|(since, at)| at >= since);
-        let first_look = !self.started;
-        siblings.retain(|s| s.path == real || (is_new(s) && (first_look || since.is_none_or(|_| true))));
+        let before = if known.first_start { None } else { known.last_alive };
+        let since = if self.started { Some(self.start_time) } else { before };
+        let is_new = |s: &Sibling| since.zip(s.modified).is_some_and(|(since, at)| at >= since);
+        siblings.retain(|s| s.path == real || is_new(s));
     }
 
     /// `read_from_head off` holds for files that are there when drave starts for the first time.
@@ -360,14 +360,14 @@ impl Follower {
         super::positions::changes(chain, name, &mut rows);
         while chain.files.front().is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty()) {
             let Some(file) = chain.files.pop_front() else { break };
-            chain.finished.push((file.path.clone(), file.inode));
+            chain.finished.push(Position { finished: true, ..position_of(&file) });
             // The newest finished file tells a restart where the chain goes on; of a deleted one nothing is left to know.
             let keep = usize::from(!file.is_deleted());
             let end = chain.finished.len() - keep;
-            rows.extend(chain.finished.drain(..end).map(|(path, inode)| Change::Remove {
+            rows.extend(chain.finished.drain(..end).map(|p| Change::Remove {
                 input: name.clone(),
-                path,
-                inode,
+                path: p.path,
+                inode: p.inode,
             }));
         }
         self.changes.extend(rows.into_iter().map(|row| (input, row)));
@@ -379,7 +379,10 @@ impl Follower {
     fn forget_chain(&mut self, id: u64) {
         let Some(chain) = self.chains.remove(&id) else { return };
         self.by_path.retain(|_, chain| *chain != id);
-        if let Some(folder) = chain.real.parent()
+        // Another file of that name may follow: what is read of this chain is not read again.
+        self.known[chain.input].give_back(chain.finished);
+        let folder = chain.real.parent();
+        if let Some(folder) = folder
             && !self.chains.values().any(|c| c.real.parent() == Some(folder))
             && !self.inputs.iter().any(|i| i.patterns.folders().contains(folder))
         {

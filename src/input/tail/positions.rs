@@ -22,12 +22,17 @@ impl Known {
     pub(super) fn load(state: &State, input: &str) -> Self {
         let positions = state.positions(input);
         let first_start = positions.is_empty();
-        let mut by_folder: HashMap<PathBuf, Vec<Position>> = HashMap::new();
+        let mut known = Self { by_folder: HashMap::new(), first_start, last_alive: state.last_alive() };
+        known.give_back(positions);
+        known
+    }
+
+    /// Keeps positions for a later [`take`](Self::take).
+    pub(super) fn give_back(&mut self, positions: Vec<Position>) {
         for position in positions {
             let folder = position.path.parent().unwrap_or(Path::new("/")).to_path_buf();
-            by_folder.entry(folder).or_default().push(position);
+            self.by_folder.entry(folder).or_default().push(position);
         }
-        Self { by_folder, first_start, last_alive: state.last_alive() }
     }
 
     /// The positions of a file and its rotations; they are given out once.

@@ -167,10 +167,10 @@ struct Connections(VecDeque<JoinHandle<()>>);
 impl Connections {
     fn add(&mut self, connection: JoinHandle<()>) {
         self.0.retain(|other| !other.is_finished());
-        if self.0.len() == CONNECTIONS_MAX {
-            if let Some(oldest) = self.0.pop_front() {
-                oldest.abort();
-            }
+        if self.0.len() == CONNECTIONS_MAX
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
         }
         self.0.push_back(connection);
     }
@@ -214,3 +214,6 @@ fn answer(request: &http::Request<Incoming>, routes: &Routes) -> http::Response<
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     response
 }
+
+#[cfg(test)]
+mod tests;

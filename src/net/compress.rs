@@ -56,8 +56,9 @@ impl Gzip {
             let rest = input.get(taken..).unwrap_or_default();
             match self.state.compress_vec(rest, out, FlushCompress::Finish) {
                 Ok(Status::StreamEnd) => return,
-                // No room left: these are the only other answers to `Finish`.
-                Ok(Status::Ok | Status::BufError) | Err(_) => out.reserve(out.len() / 2 + 4096),
+                Ok(Status::Ok | Status::BufError) => out.reserve(out.len() / 2 + 4096),
+                // zlib's Z_STREAM_ERROR: only a stream that was misused, and going on would send broken bodies.
+                Err(error) => unreachable!("a fresh stream cannot fail: {error}"),
             }
         }
     }

@@ -158,10 +158,10 @@ impl NetError {
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 return Self::of_io(error, peer);
             }
-            if let Some(error) = error.downcast_ref::<hyper::Error>() {
-                if error.is_parse() {
-                    return Self::Protocol { to: peer, why: error.to_string(), plain };
-                }
+            if let Some(error) = error.downcast_ref::<hyper::Error>()
+                && error.is_parse()
+            {
+                return Self::Protocol { to: peer, why: error.to_string(), plain };
             }
             last = Some(error);
             next = error.source();
@@ -230,10 +230,13 @@ pub(super) fn peer(url: &http::Uri) -> String {
 }
 
 fn tls_hint(error: &rustls::Error) -> Option<&'static str> {
-    use rustls::CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer};
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+    };
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
     match error {
-        InvalidCertificate(UnknownIssuer) => {
+        // A bad signature is an authority that was made anew under its old name.
+        InvalidCertificate(UnknownIssuer | BadSignature) => {
             Some("the authority that signed the certificate is not known here: set `tls.ca_file` to its certificate")
         }
         InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {

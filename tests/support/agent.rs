@@ -1,0 +1,136 @@
+//! The real binary, with a configuration, in a folder of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How often a condition outside of this process is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Linux shows times in /proc in hundredths of a second, on every architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running drave. Killed when dropped.
+pub struct Agent {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Agent {
+    /// Runs `drave -c FILE` with this text in the file.
+    pub fn start(config: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same in the folder of an agent that [`Agent::into_folder`] ended: a restart.
+    pub fn start_in(folder: TempDir, config: &str) -> Self {
+        let file = folder.path().join("drave.yaml");
+        fs::write(&file, config).unwrap();
+        let log = |name| File::options().create(true).append(true).open(folder.path().join(name)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_drave"))
+            .arg("-c")
+            .arg(file)
+            .current_dir(folder.path())
+            .stdout(log("stdout"))
+            .stderr(log("stderr"))
+            .spawn()
+            .unwrap();
+        Self { child, folder }
+    }
+
+    /// Where it runs; relative paths of the configuration begin here.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// As a node that loses its power, or the OOM killer.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The exit status, or `None` when it still runs after `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let mut status = None;
+        poll(timeout, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status
+    }
+
+    /// Kills it and keeps its folder, for a restart.
+    pub fn into_folder(mut self) -> TempDir {
+        self.kill();
+        let empty = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self.folder, empty)
+    }
+
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
+    }
+
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
+    /// Waits until stderr holds a text.
+    pub fn wait_for_stderr(&self, text: &str, timeout: Duration) -> bool {
+        poll(timeout, || self.stderr().contains(text))
+    }
+
+    /// User and system time so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = self.proc("stat");
+        // The name in parentheses may hold anything; utime and stime are the 12th and 13th word after it.
+        let words = stat.rsplit(')').next().unwrap().split_whitespace();
+        words.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
+    }
+
+    /// The most memory that it had resident so far.
+    pub fn peak_rss_bytes(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(PathBuf::from(format!("/proc/{}/{file}", self.child.id()))).unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).unwrap()).into_owned()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks at a condition of another process, which cannot wake us, until it holds or the time is over.
+pub fn poll(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + timeout;
+    while !condition() {
+        if Instant::now() > until {
+            return false;
+        }
+        sleep(POLL);
+    }
+    true
+}

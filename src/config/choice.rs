@@ -27,10 +27,12 @@ macro_rules! option_enum {
     }) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(unreachable_pub, reason = "plugins are private to their folder")]
         $vis enum $Name {
             $(#[doc = $first_help])* $First,
             $($(#[doc = $help])* $Variant,)*
         }
+        #[allow(dead_code, unreachable_pub, reason = "not every plugin needs all of it")]
         impl $Name {
             /// The word that stands for this value.
             $vis const fn name(self) -> &'static str {

@@ -139,7 +139,9 @@ macro_rules! options {
     } $(no_effect { $( $idle:literal : $reason:literal ; )* })?) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone)]
+        #[allow(unreachable_pub, dead_code, reason = "plugins are private to their folder; some options only want to be checked")]
         $vis struct $Name { $( $(#[doc = $help])* $vis $field: $crate::options!(@type $how $ty), )* }
+        #[allow(unreachable_pub, reason = "plugins are private to their folder")]
         impl $Name {
             /// The declarations, for the parser and the reference.
             $vis const OPTIONS: &'static [$crate::config::Opt] = &[ $( $crate::config::Opt {

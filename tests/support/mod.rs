@@ -8,6 +8,7 @@ pub mod agent;
 pub mod http;
 pub mod logs;
 pub mod net;
+pub mod node;
 pub mod proxy;
 pub mod sink;
 pub mod tally;

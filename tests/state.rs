@@ -18,6 +18,7 @@ fn commit(state: &State, settled: u64) -> bool {
         inode: 2,
         fingerprint,
         settled,
+        size: settled,
         open: Vec::new(),
         finished: false,
     };

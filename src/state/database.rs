@@ -28,7 +28,7 @@ const SCHEMA: &str = "
 CREATE TABLE positions (
     input TEXT NOT NULL, path BLOB NOT NULL, inode INTEGER NOT NULL, device INTEGER NOT NULL,
     fingerprint_len INTEGER NOT NULL, fingerprint_hash INTEGER NOT NULL,
-    settled INTEGER NOT NULL, open BLOB NOT NULL, finished INTEGER NOT NULL,
+    settled INTEGER NOT NULL, size INTEGER NOT NULL, open BLOB NOT NULL, finished INTEGER NOT NULL,
     touched INTEGER NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (input, path, inode)
 ) STRICT, WITHOUT ROWID;
@@ -37,11 +37,11 @@ CREATE TABLE life (
 ) STRICT;";
 
 const PUT: &str = "INSERT OR REPLACE INTO positions (input, path, inode, device, fingerprint_len, fingerprint_hash,
-    settled, open, finished, touched, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    settled, size, open, finished, touched, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const REMOVE: &str = "DELETE FROM positions WHERE input = ? AND path = ? AND inode = ?";
 const LIVE: &str = "INSERT OR REPLACE INTO life (one, alive, running, checksum) VALUES (1, ?, ?, ?)";
 const SELECT: &str = "SELECT input, path, inode, device, fingerprint_len, fingerprint_hash,
-    settled, open, finished, touched, checksum FROM positions";
+    settled, size, open, finished, touched, checksum FROM positions";
 
 /// An open database of ours.
 #[derive(Debug)]
@@ -255,6 +255,7 @@ fn write_row(put: &mut rusqlite::Statement<'_>, key: &Key, row: &Row) -> rusqlit
         position.fingerprint.len,
         position.fingerprint.hash.cast_signed(),
         position.settled.cast_signed(),
+        position.size.cast_signed(),
         ranges_to_bytes(&position.open),
         position.finished,
         row.touched.cast_signed(),

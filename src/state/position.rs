@@ -27,6 +27,8 @@ pub struct Position {
     pub fingerprint: Fingerprint,
     /// Every byte before it is settled, but for those of `open`.
     pub settled: u64,
+    /// How large the file was when this was written: if it is gone later, what was lost is known.
+    pub size: u64,
     /// Byte ranges `[start, end)` below `settled`: pieces of records still open (a `P` without its `F`).
     pub open: Vec<(u64, u64)>,
     /// Read to its end after its name went; kept so that its `.gz` copy is not read again.

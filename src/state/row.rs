@@ -51,6 +51,7 @@ impl Row {
             u64::from(position.fingerprint.len),
             position.fingerprint.hash,
             position.settled,
+            position.size,
             u64::from(position.finished),
             self.touched,
         ];
@@ -77,7 +78,7 @@ impl Row {
     pub(super) fn read(columns: &rusqlite::Row<'_>) -> rusqlite::Result<(Key, Row, bool)> {
         let number = |at: usize| columns.get::<_, i64>(at).map(i64::cast_unsigned);
         let input: String = columns.get(0)?;
-        let (ranges, ranges_whole) = ranges_from_bytes(columns.get_ref(7)?.as_blob()?);
+        let (ranges, ranges_whole) = ranges_from_bytes(columns.get_ref(8)?.as_blob()?);
         let fingerprint = Fingerprint { len: u32::try_from(number(4)?).unwrap_or(u32::MAX), hash: number(5)? };
         let position = Position {
             path: PathBuf::from(OsString::from_vec(columns.get(1)?)),
@@ -85,11 +86,12 @@ impl Row {
             device: number(3)?,
             fingerprint,
             settled: number(6)?,
+            size: number(7)?,
             open: ranges,
-            finished: number(8)? != 0,
+            finished: number(9)? != 0,
         };
-        let row = Row { position, touched: number(9)? };
-        let sound = ranges_whole && row.position.is_sound() && row.checksum(&input) == number(10)?;
+        let row = Row { position, touched: number(10)? };
+        let sound = ranges_whole && row.position.is_sound() && row.checksum(&input) == number(11)?;
         Ok((Key::new(input, &row.position.path, row.position.inode), row, sound))
     }
 }

@@ -94,6 +94,12 @@ impl Chain {
         self.files[index].progress.open.extend(open.map(|piece| OpenRange { piece, closed_by: None }));
     }
 
+    /// The same, after a look at what has been settled meanwhile.
+    pub(super) fn sweep_unsettled(&mut self) -> u64 {
+        self.files.iter_mut().for_each(|f| f.progress.sweep());
+        self.unsettled_bytes()
+    }
+
     /// Bytes read and not yet settled.
     pub(super) fn unsettled_bytes(&self) -> u64 {
         self.files.iter().map(|f| f.progress.unsettled_bytes()).sum()
@@ -108,6 +114,7 @@ pub(super) fn position_of(file: &TailFile) -> Position {
         inode: file.inode,
         fingerprint: file.fingerprint,
         settled: file.read,
+        size: file.known_size(),
         open: Vec::new(),
         finished: false,
     }

@@ -157,6 +157,11 @@ impl TailFile {
         UNIX_EPOCH + Duration::new(self.modified.0.max(0) as u64, self.modified.1 as u32)
     }
 
+    /// How many bytes it is known to have; of a compressed file, those that were read.
+    pub(super) fn known_size(&self) -> u64 {
+        if self.size == u64::MAX { self.read } else { self.size }
+    }
+
     /// Bytes written and not yet read.
     pub(super) fn behind(&self) -> u64 {
         match &self.content {
@@ -189,6 +194,7 @@ impl TailFile {
         if size > self.size {
             self.grown = now;
             self.unread_since.get_or_insert(now);
+            self.progress.dirty = true;
         }
         self.size = size;
         Ok(Look::Same)

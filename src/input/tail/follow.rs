@@ -53,11 +53,18 @@ pub(super) struct Follower {
     /// The first scan is over: what appears now is new.
     pub(super) started: bool,
     pub(super) start_time: SystemTime,
+    /// The names in each folder, while all are scanned.
+    pub(super) listings: Option<HashMap<PathBuf, Vec<String>>>,
+    /// How many chains have their files in a folder.
+    pub(super) chains_in: HashMap<PathBuf, usize>,
+    /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
+    unsettled: Vec<u64>,
 }
 
 impl Follower {
     pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
         let known = inputs.iter().map(|i| Known::load(&context.state, &i.name)).collect();
+        let unsettled = vec![0; inputs.len()];
         let events = inputs.iter().any(|i| i.options.inotify_watcher);
         let watcher = Watcher::new(events, Arc::clone(&context.stop.wake));
         if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
@@ -77,6 +84,9 @@ impl Follower {
             next_id: 0,
             started: false,
             start_time: SystemTime::now(),
+            listings: None,
+            chains_in: HashMap::new(),
+            unsettled,
             context,
         }
     }
@@ -85,6 +95,7 @@ impl Follower {
     pub(super) fn run(mut self) {
         let committer = Committer::start(Arc::clone(&self.context.state));
         self.scan();
+        self.forget_vanished();
         self.started = true;
         let start = Instant::now();
         let (mut next_poll, mut next_second, mut next_scan) = (start, start + SECOND, start + self.scan_interval());
@@ -189,15 +200,14 @@ impl Follower {
     fn read_block(&mut self, id: u64) -> Step {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let Some(index) = chain.next_unread() else { return Step::Idle };
-        let settings = &self.inputs[chain.input];
-        let pipe = &self.context.pipe;
-        if settings.mem_buf_limit > 0 && chain.unsettled_bytes() >= settings.mem_buf_limit {
-            chain.files.iter_mut().for_each(|f| f.progress.sweep());
-            if chain.unsettled_bytes() >= settings.mem_buf_limit {
-                pipe.hurry(&chain.source);
-                return Step::Full;
-            }
+        let input = chain.input;
+        if self.is_over_its_limit(input) {
+            self.hurry(input);
+            return Step::Full;
         }
+        let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
+        let settings = &self.inputs[input];
+        let pipe = &self.context.pipe;
         if pipe.admit(&chain.source) == Admission::Full {
             return Step::Full;
         }
@@ -241,6 +251,23 @@ impl Follower {
         Step::Read
     }
 
+    /// Has the section read as much as its `mem_buf_limit` lets it hold?
+    fn is_over_its_limit(&mut self, input: usize) -> bool {
+        let limit = self.inputs[input].mem_buf_limit;
+        if limit == 0 || self.unsettled[input] < limit {
+            return false;
+        }
+        let chains = self.chains.values_mut().filter(|c| c.input == input);
+        self.unsettled[input] = chains.map(Chain::sweep_unsettled).sum();
+        self.unsettled[input] >= limit
+    }
+
+    /// What waits for company need not wait: the section waits for it.
+    fn hurry(&self, input: usize) {
+        let chains = self.chains.values().filter(|c| c.input == input && c.unsettled_bytes() > 0);
+        chains.for_each(|c| self.context.pipe.hurry(&c.source));
+    }
+
     /// Moves over what was read and pushes its records.
     pub(super) fn hand_over(&mut self, id: u64, index: usize, consumed: usize) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
@@ -257,6 +284,7 @@ impl Follower {
         let end = file.read;
         file.progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);
+        self.unsettled[chain.input] += consumed as u64;
     }
 
     fn each_second(&mut self, committer: &Committer) {

@@ -11,7 +11,7 @@ use crate::input::LostReason;
 use crate::parse::Joiner;
 use crate::record::SourceDraft;
 use crate::state::{Change, Position};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -24,6 +24,7 @@ const LINE_START_BYTES_MAX: u64 = 64 << 10;
 impl Follower {
     /// Looks for files in all folders, and whether those that are followed still have their names.
     pub(super) fn scan(&mut self) {
+        self.listings = Some(HashMap::new());
         for input in 0..self.inputs.len() {
             // A folder that was just found can hold further ones: until there is nothing new.
             loop {
@@ -33,10 +34,12 @@ impl Follower {
                     break;
                 }
             }
-            for path in self.inputs[input].patterns.scan() {
-                self.found(input, &path);
-            }
+            // The paths that are followed are looked at below.
+            let new = |path: &PathBuf| !self.by_path.contains_key(&(input, path.clone()));
+            let found: Vec<PathBuf> = self.inputs[input].patterns.scan().into_iter().filter(new).collect();
+            found.iter().for_each(|path| self.found(input, path));
         }
+        self.listings = None;
         let ids: Vec<u64> = self.chains.keys().copied().collect();
         for id in ids {
             self.recheck(id);
@@ -180,11 +183,12 @@ impl Follower {
         let since = chain.current().map(TailFile::modified_at);
         let now = Instant::now();
         chain.files.iter_mut().for_each(|f| _ = f.gone.get_or_insert(now));
-        let siblings = open_siblings(&real);
+        let siblings = self.siblings(&real);
         // Its name is free, another one will come: the directory event says so.
         if siblings.last().is_none_or(|s| s.path != real) {
             return;
         }
+        let Some(chain) = self.chains.get_mut(&id) else { return };
         let old_names = chain.follow_names(&siblings);
         let positions = chain.finished.iter().cloned().chain(chain.files.iter().map(position_of)).collect();
         self.remove_rows(input, &old_names);
@@ -196,12 +200,25 @@ impl Follower {
         }
     }
 
+    /// The chain of a file as it is on disk, oldest first. While all folders are scanned each is listed once: thousands of files
+    /// can be in one.
+    fn siblings(&mut self, real: &Path) -> Vec<Sibling> {
+        let Some(folder) = real.parent() else { return Vec::new() };
+        let rotated = match &mut self.listings {
+            Some(listings) => {
+                let names = listings.entry(folder.to_path_buf()).or_insert_with(|| rotation::names_in(folder));
+                rotation::rotated(real, names)
+            }
+            None => rotation::rotated(real, &rotation::names_in(folder)),
+        };
+        open_siblings(rotated.into_iter().chain([real.to_path_buf()]))
+    }
+
     fn open_chain(&mut self, input: usize, path: &Path, real: &Path) {
-        let settings = &self.inputs[input];
-        let Some(source) = self.context.pipe.open(draft(settings, path, real)) else { return };
+        let Some(source) = self.context.pipe.open(draft(&self.inputs[input], path, real)) else { return };
         let positions = self.known[input].take(real);
         let is_known = !positions.is_empty();
-        let mut siblings = open_siblings(real);
+        let mut siblings = self.siblings(real);
         siblings.retain(|s| s.path == real || !self.by_identity.contains_key(&(input, s.device, s.inode)));
         let found = continuation(siblings, positions, real, |s| self.is_wanted(input, s, path));
         self.next_id += 1;
@@ -209,7 +226,7 @@ impl Follower {
         let chain = Chain {
             input,
             source,
-            joiner: Joiner::new(settings.joined_bytes_max),
+            joiner: Joiner::new(self.inputs[input].joined_bytes_max),
             files: VecDeque::new(),
             link: path.to_path_buf(),
             real: real.to_path_buf(),
@@ -223,6 +240,7 @@ impl Follower {
         self.by_path.insert((input, real.to_path_buf()), id);
         if let Some(folder) = real.parent() {
             self.watcher.watch(folder);
+            *self.chains_in.entry(folder.to_path_buf()).or_default() += 1;
         }
         self.remove_rows(input, &found.moved);
         self.count_vanished(input, &found.vanished);
@@ -277,10 +295,24 @@ impl Follower {
     fn count_vanished(&mut self, input: usize, vanished: &[Position]) {
         self.remove_rows(input, vanished);
         for position in vanished {
-            if !position.finished {
-                tracing::warn!(path = %position.path.display(), "a file is gone that was not known to be read to its end; what it still held is lost");
-                self.context.pipe.lost(self.inputs[input].number, LostReason::GoneBeforeRead, 0);
+            let open: u64 = position.open.iter().map(|(start, end)| end - start).sum();
+            let lost = position.size.saturating_sub(position.settled) + open;
+            if lost > 0 {
+                let path = position.path.display();
+                tracing::error!(%path, lost_bytes = lost, "a file vanished while drave was down, before it was read to its end");
+                self.context.pipe.lost(self.inputs[input].number, LostReason::GoneBeforeRead, lost);
             }
+        }
+    }
+
+    /// Files of which neither a rotation nor a copy nor their folder is left.
+    pub(super) fn forget_vanished(&mut self) {
+        for input in 0..self.inputs.len() {
+            let followed: Vec<&Path> =
+                self.chains.values().filter(|c| c.input == input).map(|c| c.real.as_path()).collect();
+            let is_there = |folder: &Path| followed.iter().any(|path| path.starts_with(folder));
+            let vanished = self.known[input].take_vanished(is_there);
+            self.count_vanished(input, &vanished);
         }
     }
 
@@ -407,12 +439,15 @@ impl Follower {
         self.by_path.retain(|_, chain| *chain != id);
         // Another file of that name may follow: what is read of this chain is not read again.
         self.known[chain.input].give_back(chain.finished);
-        let folder = chain.real.parent();
-        if let Some(folder) = folder
-            && !self.chains.values().any(|c| c.real.parent() == Some(folder))
-            && !self.inputs.iter().any(|i| i.patterns.folders().contains(folder))
-        {
-            self.watcher.unwatch(folder);
+        let folder = chain.real.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let left = self.chains_in.get(&folder).map_or(0, |count| count - 1);
+        if left > 0 {
+            self.chains_in.insert(folder, left);
+        } else {
+            self.chains_in.remove(&folder);
+            if !self.inputs.iter().any(|i| i.patterns.pass(&folder)) {
+                self.watcher.unwatch(&folder);
+            }
         }
         tracing::debug!(path = %chain.link.display(), "no longer followed");
     }
@@ -451,9 +486,8 @@ impl Follower {
     }
 }
 
-/// The chain of a file as it is on disk, oldest first; what cannot be opened is said and left out.
-fn open_siblings(real: &Path) -> Vec<Sibling> {
-    let paths = rotation::rotated(real).into_iter().chain([real.to_path_buf()]);
+/// The files of a chain; what cannot be opened is said and left out.
+fn open_siblings(paths: impl Iterator<Item = PathBuf>) -> Vec<Sibling> {
     let open = |path: PathBuf| match Sibling::open(&path) {
         Ok(sibling) => sibling,
         Err(error) => {

@@ -44,6 +44,17 @@ impl Known {
         *positions = left;
         taken
     }
+
+    /// Takes out the positions of files whose folder is gone. `is_there` tells whether the folder above it is one of ours: a
+    /// volume that is not mounted is an empty folder, and its files may come back.
+    pub(super) fn take_vanished(&mut self, is_there: impl Fn(&Path) -> bool) -> Vec<Position> {
+        let gone = |folder: &Path| {
+            let above = folder.ancestors().skip(1).find(|a| a.is_dir());
+            !folder.is_dir() && above.is_some_and(&is_there)
+        };
+        let folders: Vec<PathBuf> = self.by_folder.keys().filter(|f| gone(f)).cloned().collect();
+        folders.iter().filter_map(|f| self.by_folder.remove(f)).flatten().collect()
+    }
 }
 
 /// The rows of a chain that have changed.
@@ -66,6 +77,7 @@ pub(super) fn changes(chain: &mut Chain, input: &str, changes: &mut Vec<Change>)
                 inode: file.inode,
                 fingerprint: file.fingerprint,
                 settled: file.progress.settled,
+                size: file.known_size(),
                 open: open.filter(|(_, end)| *end <= file.progress.settled).collect(),
                 finished: file.is_closed() && file.progress.is_settled(),
             };

@@ -10,6 +10,8 @@
 use super::file::{fingerprint, head};
 use crate::state::{FINGERPRINT_MAX, Position};
 use flate2::read::MultiGzDecoder;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -33,10 +35,13 @@ impl Sibling {
     /// Opens a file; `None` when it is gone or not a regular file.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
         // A FIFO that matches must not block the thread.
-        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
-        let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        // Reading must not write access times; only the owner of a file may ask for that.
+        let quiet = rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty());
+        let opened = if matches!(quiet, Err(Errno::PERM)) { rustix::fs::open(path, flags, Mode::empty()) } else { quiet };
+        let file = match opened {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let meta = file.metadata()?;
@@ -89,11 +94,21 @@ pub(super) fn strip_gz(path: &Path) -> PathBuf {
     if path.extension().is_some_and(|e| e == "gz") { path.with_extension("") } else { path.to_path_buf() }
 }
 
-/// The rotated files of `live`, oldest first.
-pub(super) fn rotated(live: &Path) -> Vec<PathBuf> {
-    let entries = live.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+/// The names in a folder, sorted.
+pub(super) fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The rotated files of `live`, oldest first. `names`: those of its folder, sorted.
+pub(super) fn rotated(live: &Path, names: &[String]) -> Vec<PathBuf> {
+    let Some(name) = live.file_name().and_then(|n| n.to_str()) else { return Vec::new() };
+    let first = names.partition_point(|n| n.as_str() < name);
+    let like = names[first..].iter().take_while(|n| n.starts_with(name)).map(|n| live.with_file_name(n));
     let aged = |path: PathBuf| Some((Age::of(&suffix(&path, live).filter(|s| !s.is_empty())?), path));
-    let mut found: Vec<(Age, PathBuf)> = entries.filter_map(|e| aged(e.path())).collect();
+    let mut found: Vec<(Age, PathBuf)> = like.filter_map(aged).collect();
     found.sort();
     // While kubelet compresses both names are there: the plain one is whole.
     let plain: Vec<PathBuf> = found.iter().map(|(_, p)| p.clone()).filter(|p| strip_gz(p) == *p).collect();
@@ -217,7 +232,7 @@ mod tests {
         names.into_iter().for_each(touch);
         let found = |live: &str| -> Vec<String> {
             let name = |p: PathBuf| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            rotated(&folder.path().join(live)).into_iter().map(name).collect()
+            rotated(&folder.path().join(live), &names_in(folder.path())).into_iter().map(name).collect()
         };
         assert_eq!(found("0.log"), ["0.log.20241120-080000.gz", "0.log.20241120-090000"]);
         ["app.log", "app.log.1", "app.log.10.gz", "app.log.2.gz", "app.log-20240101"].into_iter().for_each(touch);
@@ -238,7 +253,16 @@ mod tests {
     fn position(file: &Sibling, path: &Path, settled: u64) -> Position {
         let path = path.to_path_buf();
         let fingerprint = fingerprint(&file.head);
-        Position { path, device: file.device, inode: file.inode, fingerprint, settled, open: Vec::new(), finished: false }
+        Position {
+            path,
+            device: file.device,
+            inode: file.inode,
+            fingerprint,
+            settled,
+            size: settled,
+            open: Vec::new(),
+            finished: false,
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn position(path: &str, inode: u64, settled: u64) -> Position {
         inode,
         fingerprint: Fingerprint { len: 1024, hash: u64::MAX - inode },
         settled,
+        size: settled.saturating_add(7),
         open: if settled > 10 { vec![(1, 2), (5, settled)] } else { Vec::new() },
         finished: inode.is_multiple_of(2),
     }

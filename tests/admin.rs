@@ -32,7 +32,11 @@ fn every_path_answers_and_a_destination_that_is_away_changes_none() {
     assert_eq!((home.status, home.content_type.as_str()), (200, "application/json"));
     assert!(home.body.contains(concat!("\"version\":\"", env!("CARGO_PKG_VERSION"), "\"")), "{}", home.body);
     let metrics = get(running.admin, "/metrics").unwrap();
-    assert!(metrics.content_type.starts_with("application/openmetrics-text; version=1.0.0"), "{}", metrics.content_type);
+    assert!(
+        metrics.content_type.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{}",
+        metrics.content_type
+    );
     let elsewhere = get(running.admin, "/nowhere").unwrap();
     assert_eq!(elsewhere.status, 404);
     assert!(elsewhere.body.contains("/metrics"), "{}", elsewhere.body);
@@ -51,13 +55,20 @@ fn ipv4_and_ipv6_are_both_served() {
         println!("skipped: this machine has no IPv6");
         return;
     }
-    for (listen, v4, v6) in [("", true, true), ("0.0.0.0", true, true), ("127.0.0.1", true, false), ("::1", false, true)] {
+    for (listen, v4, v6) in
+        [("", true, true), ("0.0.0.0", true, true), ("127.0.0.1", true, false), ("::1", false, true)]
+    {
         let port = free_address().port();
         let agent = listening(listen, port);
-        let (four, six) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+        let (four, six) =
+            (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
         let one = if v4 { four } else { six };
         assert!(poll(SOON, || status(one, "/healthz") == 200), "{listen}: {}", agent.stderr());
-        assert_eq!((status(four, "/healthz") == 200, status(six, "/healthz") == 200), (v4, v6), "http_listen `{listen}`");
+        assert_eq!(
+            (status(four, "/healthz") == 200, status(six, "/healthz") == 200),
+            (v4, v6),
+            "http_listen `{listen}`"
+        );
     }
 }
 
@@ -80,7 +91,9 @@ fn it_is_ready_when_it_reads_and_alive_while_it_waits_for_its_folder() {
     let mut first = first.start(&[http(sink.address, &[])]);
     first.wait_delivered("http.0", 10);
     let second = Site::new();
-    let config = second.config(&[http(sink.address, &[])]).replace("state_dir: state", &format!("state_dir: {}", state.display()));
+    let config = second
+        .config(&[http(sink.address, &[])])
+        .replace("state_dir: state", &format!("state_dir: {}", state.display()));
     let (admin, agent) = (second.admin, Agent::start(&config));
     assert!(agent.wait_for_stderr("owns the state folder", SOON), "{}", agent.stderr());
     assert_eq!((status(admin, "/healthz"), status(admin, "/readyz")), (200, 503));
@@ -133,7 +146,8 @@ fn metrics_are_openmetrics_while_everything_happens() {
     let site = Site::new().inputs(&[("a \"quoted\\\" tag", "logs/*.log", &["alias: \"a \\\"b\\\" \\\\c\""])]);
     site.write("a.log", 1, 0..100);
     let running = site.start(&[http(sink.address, &["alias: Größe"])]);
-    let metrics = running.wait_delivered("Größe", 100);
+    running.wait_delivered("Größe", 100);
+    let metrics = running.wait_for("the look at files", |m| m.families.contains_key("drave_input_files_open"));
     assert!(metrics.values_of("input").contains("a \"b\" \\c"), "{:?}", metrics.values_of("input"));
     for (family, kind) in [
         ("drave_input_read_records", "counter"),

@@ -33,7 +33,10 @@ macro_rules! snapshot {
 fn version_help_and_nothing() {
     let here = Path::new(".");
     let version = drave(&["--version"], here);
-    assert_eq!((version.status.code(), text(&version.stdout)), (Some(0), format!("drave {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (version.status.code(), text(&version.stdout)),
+        (Some(0), format!("drave {}\n", env!("CARGO_PKG_VERSION")))
+    );
     let help = drave(&["--help"], here);
     assert_eq!((help.status.code(), text(&help.stderr).as_str()), (Some(0), ""));
     snapshot!("help", text(&help.stdout));
@@ -72,7 +75,8 @@ fn ten_mistakes_are_told_at_once_in_both_syntaxes() {
 fn a_good_file_is_good_in_both_syntaxes() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = "pipeline:\n  inputs:\n    - name: tail\n      path: a.log\n      db: positions.db\n  outputs:\n    - name: stdout\n      match: '*'\n";
-    let classic = "[INPUT]\n    name tail\n    path a.log\n    db positions.db\n[OUTPUT]\n    name stdout\n    match *\n";
+    let classic =
+        "[INPUT]\n    name tail\n    path a.log\n    db positions.db\n[OUTPUT]\n    name stdout\n    match *\n";
     for (name, text_of_file) in [("good.yaml", yaml), ("good.conf", classic)] {
         fs::write(folder.path().join(name), text_of_file).unwrap();
         let output = drave(&["check", name], folder.path());

@@ -44,7 +44,9 @@ fn container(start: u32) -> Vec<u8> {
         let time = "2026-11-20T08:00:00.123456789Z";
         lines += &match n % 4 {
             0 => format!("{time} stdout F seq=0000-{n:08}; whole\n"),
-            1 => format!("{time} stdout P seq=0000-{n:08}; a {time}\n{time} stderr P x\n{time} stdout F b\n{time} stderr F y\n"),
+            1 => format!(
+                "{time} stdout P seq=0000-{n:08}; a {time}\n{time} stderr P x\n{time} stdout F b\n{time} stderr F y\n"
+            ),
             2 => format!("{time} stdout P seq=0000-{n:08}; \n{time} stdout P a\n{time} stdout F \n"),
             _ => format!("no container line seq=0000-{n:08};\n"),
         };
@@ -133,9 +135,8 @@ fn accounts_balance_in_every_scrape_and_nothing_is_left_at_the_end() {
     // The last record of standard error waits for its end.
     assert_eq!(last.sum("drave_input_open_records", ("input", "tail.0")), 1);
     append(&running.agent.folder().join("logs/cri.log"), b"2026-11-20T08:00:00.5Z stderr F the end\n");
-    let closed = running.wait_for("nothing open", |m| {
-        m.sum("drave_input_open_records", ("input", "tail.0")) == 0 && left(m) == 0
-    });
+    let closed = running
+        .wait_for("nothing open", |m| m.sum("drave_input_open_records", ("input", "tail.0")) == 0 && left(m) == 0);
     check(&closed);
     assert_eq!(closed.sum("drave_input_open_bytes", ("input", "tail.0")), 0);
     let counts = first.counts();
@@ -155,9 +156,8 @@ fn left(metrics: &Metrics) -> i64 {
 
 /// The faults were there, and each is in its own account.
 fn assert_counted(metrics: &Metrics) {
-    let dropped = |word: &str, reason: &str| {
-        metrics.sum(&format!("drave_{word}_dropped_records_total"), ("reason", reason))
-    };
+    let dropped =
+        |word: &str, reason: &str| metrics.sum(&format!("drave_{word}_dropped_records_total"), ("reason", reason));
     assert_eq!(dropped("input", "no_route"), 60 * 5);
     assert_eq!(dropped("input", "empty_line"), 60 * 3);
     assert_eq!(dropped("input", "long_line"), 60 * 2, "only those that are left out as a whole");

@@ -128,7 +128,8 @@ impl Delivery {
         let mut body = Vec::new();
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
-        let request = Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
+        let request =
+            Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
         let seed = Instant::now().duration_since(finished.since).as_nanos() as u64 ^ u64::from(std::process::id());
         let mut backoff = Backoff::new(Backoff::BASE, Backoff::CAP, seed);
         let mut attempts: u32 = 0;
@@ -146,7 +147,11 @@ impl Delivery {
                     attempts += 1;
                     self.pipeline.ledger.retry(self.lane.number, &cause);
                     if matches!(self.retry_limit, RetryLimit::Times(limit) if attempts > limit) {
-                        tracing::error!(output = self.lane.name, records = request.records, "given up after retry_limit: {message}");
+                        tracing::error!(
+                            output = self.lane.name,
+                            records = request.records,
+                            "given up after retry_limit: {message}"
+                        );
                         self.leave(&mut finished, Left::Dropped(DropReason::RetryLimit));
                         return None;
                     }

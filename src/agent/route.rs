@@ -23,7 +23,11 @@ impl Match {
             Some(Err(error)) => {
                 let at = section.get("match_regex").map(|e| &e.value_at);
                 let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-                report.error(at, format!("match_regex of {} is no regular expression", section.title()), Some(why));
+                let why = why.trim_start_matches("error: ");
+                let what = format!("match_regex of {} is no regular expression: {why}", section.title());
+                let hint =
+                    "a character that stands for itself needs a backslash before it, as in kube\\.app".to_owned();
+                report.error(at, what, Some(hint));
                 return None;
             }
             other => other.and_then(Result::ok),

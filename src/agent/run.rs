@@ -21,6 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const TICK: Duration = Duration::from_millis(50);
 /// How often the lock of the state folder is tried while another agent has it.
 const LOCK_RETRY: Duration = Duration::from_secs(1);
+/// So long an input may take after its deadline to commit its positions: a disk that hangs must not hold up the end.
+const LAST_COMMIT: Duration = Duration::from_secs(1);
 /// After this the rows of files that are gone are forgotten; an empty scan alone never does that.
 const RETIRE_AFTER: Duration = Duration::from_secs(14 * 86_400);
 
@@ -94,11 +96,11 @@ async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u
     drop(ended);
     running.ready.store(true, Ordering::Release);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
-    running.wait_for_end(&stops, &mut all_ended, &mut signals).await;
-    // They have said that they end, or panicked: nothing is waited for here.
-    let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+    let all_ended = running.wait_for_end(&stops, &mut all_ended, &mut signals).await;
+    // Those who have ended: nothing is waited for here.
+    let panicked = all_ended && threads.into_iter().map(JoinHandle::join).any(|ended| ended.is_err());
     running.finish().await;
-    if panicked > 0 {
+    if panicked {
         let message = "a reading thread ended with a panic; its positions are those of the last commit".to_owned();
         let hint = Some("please report it, with the lines above; a restart goes on where it was".into());
         return Err(RunError { message, hint, internal: true });
@@ -270,21 +272,26 @@ impl Running {
         );
     }
 
-    /// Waits for a signal or for the inputs; then asks them to end and waits until they have.
+    /// Waits for a signal or for the inputs; then asks them to end and waits until they have. `false`: one did not in time.
     async fn wait_for_end(
         &mut self,
         stops: &[Arc<Stop>],
         all_ended: &mut mpsc::UnboundedReceiver<()>,
         signals: &mut Signals,
-    ) {
+    ) -> bool {
         let mut running = stops.len();
         while running > 0 {
             tokio::select! {
                 // `None`: those that are left panicked.
                 ended = all_ended.recv() => running = if ended.is_some() { running - 1 } else { 0 },
                 () = signals.stop() => self.stop(stops),
+                () = late(self.deadline) => {
+                    tracing::error!("an input did not end in time and is left behind; its positions are those of the last commit");
+                    return false;
+                }
             }
         }
+        true
     }
 
     fn stop(&mut self, stops: &[Arc<Stop>]) {
@@ -307,10 +314,21 @@ impl Running {
         }
         let pending = self.pipeline.ledger.accounts().outputs.iter().map(|o| o.pending.records).sum::<u64>();
         if pending > 0 {
-            tracing::warn!(records = pending, "not delivered within the grace period; their positions stay before them");
+            tracing::warn!(
+                records = pending,
+                "not delivered within the grace period; their positions stay before them"
+            );
         }
         self.deliveries.iter().for_each(tokio::task::JoinHandle::abort);
         tracing::info!("stopped");
+    }
+}
+
+/// Ends when an input has had its time and a little more; never while there is no deadline.
+async fn late(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until((deadline + LAST_COMMIT).into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_kind_is_shown_once_in_a_while_with_what_was_held_back() {
         let filter = OnceInAWhile::default();
-        let place = tracing::callsite!(name: "test", kind: tracing::metadata::Kind::EVENT, fields: a).metadata().callsite();
+        let place =
+            tracing::callsite!(name: "test", kind: tracing::metadata::Kind::EVENT, fields: a).metadata().callsite();
         let kind = |output: &str| Kind { place: place.clone(), output: output.into() };
         let start = Instant::now();
         assert_eq!(filter.admit(kind("a"), start), Some(0));

@@ -328,7 +328,12 @@ fn judge(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     };
     let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().replace(char::is_control, " ");
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    Outcome::Again { after: after(), cause: format!("http_{status}"), message: format!("the server answered {status}{said}{hint}"), lasting }
+    Outcome::Again {
+        after: after(),
+        cause: format!("http_{status}"),
+        message: format!("the server answered {status}{said}{hint}"),
+        lasting,
+    }
 }
 
 #[cfg(test)]

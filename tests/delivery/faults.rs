@@ -1,7 +1,7 @@
 //! The network, or the server, breaks.
 
 use crate::support::sink::{Act, Setup, Sink};
-use crate::support::site::{SOON, Site, http};
+use crate::support::site::{SOON, Site, free_address, http};
 use crate::{assert_exactly, retries};
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ fn a_server_that_hangs_holds_up_no_other_output() {
 
 #[test]
 fn a_server_that_comes_up_late() {
-    let address = Sink::start().address;
+    let address = free_address();
     let site = Site::new();
     site.write("a.log", 1, 0..100);
     let running = site.start(&[http(address, &[])]);

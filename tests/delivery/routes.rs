@@ -22,9 +22,8 @@ fn each_output_gets_what_it_matches_and_the_rest_is_counted() {
     running.wait_delivered("http.1", 200);
     assert_exactly(&shop, 100);
     assert_exactly(&both, 200);
-    let metrics = running.wait_for("the unrouted inputs", |m| {
-        m.sum("drave_input_dropped_records_total", ("reason", "no_route")) == 200
-    });
+    let metrics = running
+        .wait_for("the unrouted inputs", |m| m.sum("drave_input_dropped_records_total", ("reason", "no_route")) == 200);
     for input in ["tail.2", "tail.3"] {
         let bytes = metrics.sum("drave_input_dropped_bytes_total", ("input", input));
         assert_eq!(bytes, metrics.sum("drave_input_read_bytes_total", ("input", input)), "{input}");

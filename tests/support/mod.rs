@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a broken fake server shall fail the test at once")]
 
 pub mod agent;
+pub mod code;
 pub mod http;
 pub mod logs;
 pub mod net;

@@ -8,13 +8,12 @@
 //! ```
 
 use super::ledger::{Amount, Left};
-use super::pipeline::{Lane, Part, Pipeline};
+use super::pipeline::{Lane, Part, Pipeline, lock};
 use crate::config::RetryLimit;
 use crate::net::Backoff;
 use crate::output::{Outcome, Pieces, Request};
 use crate::record::DropReason;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,7 +23,7 @@ use tokio::task::JoinSet;
 /// Wait between attempts when only a change of configuration helps: seldom, and not all agents at once.
 const LASTING_WAIT: Duration = Duration::from_secs(30);
 /// No progress for so long, though there is work, and an output counts as stalled.
-pub(super) const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_secs(60);
 
 /// A request as the pipeline hands it over.
 #[derive(Debug)]
@@ -37,42 +36,37 @@ pub(super) struct Finished {
     pub(super) counted: usize,
 }
 
-/// Progress of one output, for health and metrics. Milliseconds since `started`; 0 is never.
-#[derive(Debug)]
-pub(super) struct Progress {
-    started: Instant,
+/// Progress of one output, for health and metrics.
+#[derive(Debug, Default)]
+pub(super) struct Progress(Mutex<UnderWay>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    requests: u64,
     /// Since when there is work and nothing of it was delivered.
-    waiting_since: AtomicU64,
-    in_flight: AtomicU64,
+    waiting_since: Option<Instant>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
-        Self { started: Instant::now(), waiting_since: AtomicU64::new(0), in_flight: AtomicU64::new(0) }
+    fn begin(&self, now: Instant) {
+        let mut under_way = lock(&self.0);
+        under_way.requests += 1;
+        under_way.waiting_since.get_or_insert(now);
     }
 
-    fn now(&self) -> u64 {
-        (self.started.elapsed().as_millis() as u64).max(1)
-    }
-
-    fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _ = self.waiting_since.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    fn delivered(&self) {
-        let left = self.in_flight.fetch_sub(1, Ordering::Relaxed) - 1;
-        self.waiting_since.store(if left == 0 { 0 } else { self.now() }, Ordering::Relaxed);
+    fn end(&self, now: Instant) {
+        let mut under_way = lock(&self.0);
+        under_way.requests -= 1;
+        under_way.waiting_since = (under_way.requests > 0).then_some(now);
     }
 
     pub(super) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        lock(&self.0).requests
     }
 
     /// Has nothing arrived for [`STALL`], though there is work?
-    pub(super) fn is_stalled(&self) -> bool {
-        let since = self.waiting_since.load(Ordering::Relaxed);
-        since > 0 && self.now().saturating_sub(since) >= STALL.as_millis() as u64
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        lock(&self.0).waiting_since.is_some_and(|since| now.duration_since(since) >= STALL)
     }
 }
 
@@ -116,16 +110,16 @@ impl Delivery {
 
     /// Delivers one request, in halves if it must be.
     async fn deliver(self: Arc<Self>, finished: Finished) {
-        self.progress.begin();
-        let counted = finished.counted;
+        self.progress.begin(Instant::now());
+        let held = self.pipeline.memory.held_already(self.lane.number, finished.counted);
         let mut todo = VecDeque::from([finished]);
         while let Some(request) = todo.pop_front() {
             if let Some(halves) = self.send(request).await {
                 halves.into_iter().rev().for_each(|half| todo.push_front(half));
             }
         }
-        self.pipeline.memory.release(self.lane.number, counted);
-        self.progress.delivered();
+        drop(held);
+        self.progress.end(Instant::now());
         self.pipeline.made_room();
     }
 
@@ -133,6 +127,7 @@ impl Delivery {
     async fn send(&self, mut finished: Finished) -> Option<[Finished; 2]> {
         let mut body = Vec::new();
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
+        let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
         let request = Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
         let seed = Instant::now().duration_since(finished.since).as_nanos() as u64 ^ u64::from(std::process::id());
         let mut backoff = Backoff::new(Backoff::BASE, Backoff::CAP, seed);
@@ -146,16 +141,7 @@ impl Delivery {
                     self.lane.recycle(finished.pieces);
                     return None;
                 }
-                Outcome::TooLarge if finished.pieces.list.len() > 1 => return Some(split(&finished)),
-                Outcome::TooLarge => {
-                    tracing::error!(
-                        output = self.lane.name,
-                        bytes = request.body.len(),
-                        "one record is larger than the destination takes and was refused; hint: cut it before, or raise the limit there"
-                    );
-                    self.leave(&mut finished, Left::Refused("too_large"));
-                    return None;
-                }
+                Outcome::TooLarge => return self.make_smaller(finished, &request),
                 Outcome::Again { after, cause, message, lasting } => {
                     attempts += 1;
                     self.pipeline.ledger.retry(self.lane.number, &cause);
@@ -164,15 +150,42 @@ impl Delivery {
                         self.leave(&mut finished, Left::Dropped(DropReason::RetryLimit));
                         return None;
                     }
-                    let wait = if lasting { LASTING_WAIT.max(backoff.wait()) } else { backoff.wait() };
-                    self.say(&message, lasting, after.unwrap_or(wait));
-                    if let Some(after) = after {
-                        *super::pipeline::lock(&self.closed_until) = Some(Instant::now() + after);
-                    } else {
-                        self.pause(wait).await;
-                    }
+                    let wait = self.wait_before_next(&mut backoff, after, lasting);
+                    self.say(&message, lasting, wait);
+                    self.pause(wait).await;
                 }
             }
+        }
+    }
+
+    /// Two halves; a single record cannot be made smaller and is refused.
+    fn make_smaller(&self, mut finished: Finished, request: &Request) -> Option<[Finished; 2]> {
+        self.pipeline.ledger.retry(self.lane.number, "too_large");
+        if finished.pieces.list.len() > 1 {
+            return Some(split(&finished));
+        }
+        tracing::error!(
+            output = self.lane.name,
+            bytes = request.body.len(),
+            "one record is larger than the destination takes and was refused; hint: cut it before, or raise the limit there"
+        );
+        self.leave(&mut finished, Left::Refused("too_large"));
+        None
+    }
+
+    /// How long this request waits. What the destination asked for holds for all requests of this output.
+    fn wait_before_next(&self, backoff: &mut Backoff, after: Option<Duration>, lasting: bool) -> Duration {
+        let wait = backoff.wait();
+        match after {
+            // A destination that asks for no time at all has the usual one: it would be asked without a pause.
+            Some(after) if after > wait => {
+                let until = Instant::now() + after;
+                let mut closed_until = lock(&self.closed_until);
+                *closed_until = Some(closed_until.map_or(until, |other| other.max(until)));
+                after
+            }
+            _ if lasting => LASTING_WAIT.max(wait),
+            _ => wait,
         }
     }
 
@@ -188,10 +201,17 @@ impl Delivery {
 
     /// Waits as long as the destination asked for; the end of the process cuts it short.
     async fn wait_until_open(&self) {
-        let until = *super::pipeline::lock(&self.closed_until);
-        if let Some(wait) = until.and_then(|u| u.checked_duration_since(Instant::now())) {
+        while let Some(wait) = self.closed_for() {
             self.pause(wait).await;
+            if *self.stopping.borrow() {
+                return;
+            }
         }
+    }
+
+    fn closed_for(&self) -> Option<Duration> {
+        let until = *lock(&self.closed_until);
+        until.and_then(|until| until.checked_duration_since(Instant::now())).filter(|wait| !wait.is_zero())
     }
 
     async fn pause(&self, wait: Duration) {
@@ -250,6 +270,23 @@ mod tests {
     use super::*;
     use crate::output::Piece;
     use crate::record::Ticket;
+
+    #[test]
+    fn an_output_is_stalled_when_there_is_work_and_nothing_arrives_for_a_minute() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let stalled = |seconds: u64| progress.is_stalled(start + Duration::from_secs(seconds));
+        assert!(!stalled(1000), "without work");
+        progress.begin(start);
+        progress.begin(start + STALL / 2);
+        assert!(!stalled(59) && stalled(60));
+        progress.end(start + STALL);
+        assert!(!stalled(119) && stalled(120), "the other one still waits");
+        progress.end(start + STALL * 2);
+        assert!(!stalled(1000), "nothing is left to do");
+        assert_eq!(progress.in_flight(), 0);
+        progress.begin(start + STALL * 10);
+        assert!(!stalled(601), "what comes later has its own time");
+    }
 
     #[test]
     fn halves_have_all_pieces_and_all_tickets() {

@@ -3,6 +3,7 @@
 //! The limit is shared out evenly: an output that is stuck fills its own share and stops only the sources that are routed
 //! to it. With nothing held there is always room, so that a record larger than a share passes too.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes held per output, and the share of each.
@@ -21,9 +22,20 @@ impl Memory {
         self.held[output].fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn release(&self, output: usize, bytes: usize) {
+    fn release(&self, output: usize, bytes: usize) {
         let before = self.held[output].fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "released more than was held");
+    }
+
+    /// Counts further bytes until what is returned is dropped.
+    pub(super) fn hold(self: &Arc<Self>, output: usize, bytes: usize) -> Held {
+        self.add(output, bytes);
+        self.held_already(output, bytes)
+    }
+
+    /// Frees bytes that are counted already when what is returned is dropped.
+    pub(super) fn held_already(self: &Arc<Self>, output: usize, bytes: usize) -> Held {
+        Held { memory: Arc::clone(self), output, bytes }
     }
 
     pub(super) fn held(&self, output: usize) -> usize {
@@ -35,9 +47,36 @@ impl Memory {
     }
 }
 
+/// Bytes that are counted until this is dropped, also by a panic.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Held {
+    memory: Arc<Memory>,
+    output: usize,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.release(self.output, self.bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_held_is_free_again_when_it_is_dropped() {
+        let memory = Arc::new(Memory::new(100, 1));
+        memory.add(0, 30);
+        let (pieces, body) = (memory.held_already(0, 30), memory.hold(0, 70));
+        assert!(!memory.has_room(0));
+        drop(body);
+        assert_eq!(memory.held(0), 30);
+        drop(pieces);
+        assert_eq!(memory.held(0), 0);
+    }
 
     #[test]
     fn a_full_output_leaves_room_to_the_others() {

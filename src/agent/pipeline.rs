@@ -119,7 +119,9 @@ impl Pipeline {
         let stopping = self.stopping.load(Ordering::Acquire);
         let building = &mut *lock(&self.building);
         for (lane, open) in self.lanes.iter().zip(&mut building.open) {
-            let due = |o: &Open| stopping || now.duration_since(o.since) >= lane.linger;
+            // Who waits for room must not wait for the linger of what takes it.
+            let at_once = stopping || !self.memory.has_room(lane.number);
+            let due = |o: &Open| at_once || now.duration_since(o.since) >= lane.linger;
             for (key, request) in open.extract_if(|_, o| due(o)) {
                 self.finish(lane, key, request);
             }

@@ -7,15 +7,14 @@ use super::pipeline::{Lane, Pipeline};
 use super::plan::{Plan, PlannedOutput};
 use crate::admin::{self, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, RetryLimit};
-use crate::input::{Context, OwnOutput, Pipe, Stop};
+use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::state::State;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often lingering requests are looked at.
@@ -32,6 +31,14 @@ pub struct RunError {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// drave itself failed: neither the configuration nor the machine is to blame.
+    pub internal: bool,
+}
+
+impl RunError {
+    fn new(message: String, hint: Option<String>) -> Self {
+        Self { message, hint, internal: false }
+    }
 }
 
 impl std::fmt::Display for RunError {
@@ -45,52 +52,89 @@ impl std::error::Error for RunError {}
 /// Runs a plan until SIGTERM or SIGINT, or until every input has ended by itself.
 ///
 /// # Errors
-/// What keeps it from starting: a file that an output names, a port that is taken, no threads.
+/// What keeps it from starting: a file that an output names, a port that is taken, no threads. And a reading thread that
+/// panicked.
 pub fn run(mut plan: Plan, log_files: &[(u64, u64)]) -> Result<(), RunError> {
+    let outputs = std::mem::take(&mut plan.outputs);
+    let made = make_outputs(&plan, outputs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(plan.service.threads.max(1)))
         .max_blocking_threads(16)
         .thread_name("deliver")
         .enable_all()
         .build()
-        .map_err(|e| RunError { message: format!("cannot start threads: {e}"), hint: None })?;
+        .map_err(|e| RunError::new(format!("cannot start threads: {e}"), None))?;
+    let ended = runtime.block_on(run_until_the_end(plan, made, log_files));
+    // Not dropped: that would wait for a write to a pipe that nobody reads, or for a resolver that hangs.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u64)]) -> Result<(), RunError> {
+    let mut signals = Signals::listen()?;
     let inputs = std::mem::take(&mut plan.inputs);
-    let outputs = std::mem::take(&mut plan.outputs);
-    let made = make_outputs(&plan, outputs)?;
-    runtime.block_on(async {
-        let state = own_state(&plan).await;
-        let Some(state) = state else { return Ok(()) };
-        let stops: Vec<Arc<Stop>> = inputs.iter().map(|_| Arc::new(Stop::default())).collect();
-        let mut running = Running::start(plan, made, &stops, Arc::clone(&state))?;
-        let (ended, mut all_ended) = mpsc::unbounded_channel();
-        let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
-        let threads = inputs.into_iter().zip(&stops).map(|(input, stop)| {
-            let context = Context {
-                pipe: Arc::clone(&running.pipeline) as Arc<dyn Pipe>,
-                stop: Arc::clone(stop),
-                state: Arc::clone(&state),
-                own: own.clone(),
-            };
-            let ended = ended.clone();
-            std::thread::Builder::new().name("read".into()).spawn(move || {
-                input.run(context);
-                let _ = ended.send(());
-            })
-        });
-        let threads: Vec<JoinHandle<()>> =
-            threads.collect::<Result<_, _>>().map_err(|e| RunError { message: format!("cannot start a thread: {e}"), hint: None })?;
-        drop(ended);
-        running.ready.store(true, Ordering::Release);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
-        running.wait_for_end(&stops, &mut all_ended).await;
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a reading thread ended with a panic; its positions are those of the last commit");
-            }
-        }
-        running.finish().await;
-        Ok(())
+    let state = Arc::new(State::open(plan.state_folder.as_deref()));
+    let stops: Vec<Arc<Stop>> = inputs.iter().map(|_| Arc::new(Stop::default())).collect();
+    // Before the state is ours: a liveness probe is answered while another agent still owns it.
+    let mut running = Running::start(plan, made, &stops, Arc::clone(&state))?;
+    if !running.own(&state, &mut signals).await {
+        return Ok(());
+    }
+    let (ended, mut all_ended) = mpsc::unbounded_channel();
+    let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
+    let context = |stop: &Arc<Stop>| Context {
+        pipe: Arc::clone(&running.pipeline) as Arc<dyn Pipe>,
+        stop: Arc::clone(stop),
+        state: Arc::clone(&state),
+        own: own.clone(),
+    };
+    let started = inputs.into_iter().zip(&stops).map(|(input, stop)| start_input(input, context(stop), ended.clone()));
+    let threads: Vec<JoinHandle<()>> =
+        started.collect::<Result<_, _>>().map_err(|e| RunError::new(format!("cannot start a thread: {e}"), None))?;
+    drop(ended);
+    running.ready.store(true, Ordering::Release);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
+    running.wait_for_end(&stops, &mut all_ended, &mut signals).await;
+    // They have said that they end, or panicked: nothing is waited for here.
+    let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+    running.finish().await;
+    if panicked > 0 {
+        let message = "a reading thread ended with a panic; its positions are those of the last commit".to_owned();
+        let hint = Some("please report it, with the lines above; a restart goes on where it was".into());
+        return Err(RunError { message, hint, internal: true });
+    }
+    Ok(())
+}
+
+fn start_input(
+    input: Box<dyn Input>,
+    context: Context,
+    ended: mpsc::UnboundedSender<()>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("read".into()).spawn(move || {
+        input.run(context);
+        let _ = ended.send(());
     })
+}
+
+/// SIGTERM and SIGINT. Listened to once and from the beginning on, so that none is lost between two who wait.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|e| RunError::new(format!("cannot listen to signals: {e}"), None));
+        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }
 
 struct Made {
@@ -108,7 +152,7 @@ fn make_outputs(plan: &Plan, outputs: Vec<PlannedOutput>) -> Result<Vec<Made>, R
         let start = std::mem::replace(&mut planned.start, Box::new(|_| unreachable_output()));
         match start(&context) {
             Ok(output) => Ok(Made { planned, output }),
-            Err(error) => Err(RunError { message: format!("{error} ({})", planned.at), hint: error.hint }),
+            Err(error) => Err(RunError::new(format!("{error} ({})", planned.at), error.hint)),
         }
     };
     outputs.into_iter().map(make).collect()
@@ -116,29 +160,6 @@ fn make_outputs(plan: &Plan, outputs: Vec<PlannedOutput>) -> Result<Vec<Made>, R
 
 fn unreachable_output() -> Result<Arc<dyn Output>, crate::output::OutputError> {
     Err(crate::output::OutputError { message: "an output is made once".into(), hint: None })
-}
-
-/// Opens the state folder; waits while another agent has it. `None`: told to stop meanwhile.
-async fn own_state(plan: &Plan) -> Option<Arc<State>> {
-    let state = Arc::new(State::open(plan.state_folder.as_deref()));
-    let (mut term, mut int) = (signal(SignalKind::terminate()).ok()?, signal(SignalKind::interrupt()).ok()?);
-    let mut said = false;
-    while !state.owned() && !state.try_own() {
-        if !std::mem::replace(&mut said, true) {
-            let owner = state.owner().map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            tracing::error!(
-                "another agent{owner} owns the state folder {}: waiting until it ends; hint: give each agent its own `state_dir`",
-                plan.state_folder.as_deref().unwrap_or(std::path::Path::new("")).display()
-            );
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOCK_RETRY) => {}
-            _ = term.recv() => return None,
-            _ = int.recv() => return None,
-        }
-    }
-    state.retire(RETIRE_AFTER);
-    Some(state)
 }
 
 /// Which pod drave runs in: its log must not be read.
@@ -208,15 +229,8 @@ impl Running {
         if !service.http_server {
             return Ok(());
         }
-        let address = match service.http_listen.trim() {
-            "" | "0.0.0.0" | "::" => None,
-            text => Some(text.parse::<IpAddr>().map_err(|_| RunError {
-                message: format!("http_listen `{text}` is no address"),
-                hint: Some("write an IPv4 or IPv6 address, or leave it out for all".into()),
-            })?),
-        };
-        let listener = admin::bind(Listen { address, port: service.http_port })
-            .map_err(|e| RunError { message: e.to_string(), hint: e.hint().map(str::to_owned) })?;
+        let listener = admin::bind(Listen { address: service.http_listen.0, port: service.http_port })
+            .map_err(|e| RunError::new(e.to_string(), e.hint().map(str::to_owned)))?;
         let subject = Watched {
             pipeline: Arc::clone(&self.pipeline),
             ready: Arc::clone(&self.ready),
@@ -230,16 +244,45 @@ impl Running {
         Ok(())
     }
 
+    /// Waits while another agent owns the state folder; `false` when told to stop meanwhile.
+    async fn own(&self, state: &State, signals: &mut Signals) -> bool {
+        let mut said = false;
+        while !state.owned() && !state.try_own() {
+            if !std::mem::replace(&mut said, true) {
+                self.say_who_owns(state);
+            }
+            self.pipeline.beat();
+            tokio::select! {
+                () = tokio::time::sleep(LOCK_RETRY) => {}
+                () = signals.stop() => return false,
+            }
+        }
+        state.retire(RETIRE_AFTER);
+        self.pipeline.beat();
+        true
+    }
+
+    fn say_who_owns(&self, state: &State) {
+        let owner = state.owner().map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let folder = self.plan.state_folder.as_deref().unwrap_or(std::path::Path::new("")).display();
+        tracing::error!(
+            "another agent{owner} owns the state folder {folder}: waiting until it ends; hint: give each agent its own `state_dir`"
+        );
+    }
+
     /// Waits for a signal or for the inputs; then asks them to end and waits until they have.
-    async fn wait_for_end(&mut self, stops: &[Arc<Stop>], all_ended: &mut mpsc::UnboundedReceiver<()>) {
+    async fn wait_for_end(
+        &mut self,
+        stops: &[Arc<Stop>],
+        all_ended: &mut mpsc::UnboundedReceiver<()>,
+        signals: &mut Signals,
+    ) {
         let mut running = stops.len();
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        let (Ok(mut term), Ok(mut int)) = signals else { return };
         while running > 0 {
             tokio::select! {
+                // `None`: those that are left panicked.
                 ended = all_ended.recv() => running = if ended.is_some() { running - 1 } else { 0 },
-                _ = term.recv() => self.stop(stops),
-                _ = int.recv() => self.stop(stops),
+                () = signals.stop() => self.stop(stops),
             }
         }
     }
@@ -280,7 +323,7 @@ fn new_delivery(
     Delivery {
         lane: Arc::clone(lane),
         pipeline: Arc::clone(pipeline),
-        progress: Arc::new(Progress::new()),
+        progress: Arc::new(Progress::default()),
         retry_limit,
         stopping,
         closed_until: Mutex::new(None),
@@ -321,7 +364,7 @@ impl Subject for Watched {
             let labels = [("output", lane.name.as_str())];
             snapshot.gauge(Gauge::MemoryHeld, &labels, self.pipeline.memory.held(lane.number) as f64);
             snapshot.gauge(Gauge::InFlight, &labels, progress.in_flight() as f64);
-            snapshot.gauge(Gauge::Stalled, &labels, f64::from(u8::from(progress.is_stalled())));
+            snapshot.gauge(Gauge::Stalled, &labels, f64::from(u8::from(progress.is_stalled(Instant::now()))));
         }
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
@@ -338,6 +381,6 @@ impl Subject for Watched {
 
     fn stalled(&self) -> Vec<String> {
         let lanes = self.pipeline.lanes.iter().zip(&self.progress);
-        lanes.filter(|(_, p)| p.is_stalled()).map(|(l, _)| l.name.clone()).collect()
+        lanes.filter(|(_, p)| p.is_stalled(Instant::now())).map(|(l, _)| l.name.clone()).collect()
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
@@ -45,9 +46,9 @@ pub(super) fn start(service: &ServiceOptions, folder: &Path) -> Result<Vec<(u64,
     };
     let json = service.log_format == LogFormat::Json;
     let layer: Box<dyn Layer<_> + Send + Sync> = match (file, json) {
-        (Some(file), true) => Box::new(fmt::layer().json().with_writer(Mutex::new(file))),
+        (Some(file), true) => Box::new(fmt::layer().json().flatten_event(true).with_writer(Mutex::new(file))),
         (Some(file), false) => Box::new(fmt::layer().with_ansi(false).with_writer(Mutex::new(file))),
-        (None, true) => Box::new(fmt::layer().json().with_writer(std::io::stderr)),
+        (None, true) => Box::new(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)),
         (None, false) => {
             let colour = std::io::stderr().is_terminal();
             Box::new(fmt::layer().with_ansi(colour).with_target(false).with_writer(std::io::stderr))
@@ -64,15 +65,44 @@ struct Shown {
     held_back: u64,
 }
 
-/// Lets a kind of message through once in a while. A kind is a place in the code.
+/// A place in the code, and the output that it speaks of: the trouble of one must not hide that of another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    place: Identifier,
+    output: String,
+}
+
+impl Kind {
+    fn of(event: &Event<'_>) -> Self {
+        let mut kind = Self { place: event.metadata().callsite(), output: String::new() };
+        event.record(&mut kind);
+        kind
+    }
+}
+
+impl Visit for Kind {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "output" {
+            value.clone_into(&mut self.output);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "output" {
+            self.output = format!("{value:?}");
+        }
+    }
+}
+
+/// Lets a kind of message through once in a while.
 #[derive(Debug, Default)]
 struct OnceInAWhile {
-    kinds: Mutex<HashMap<Identifier, Shown>>,
+    kinds: Mutex<HashMap<Kind, Shown>>,
 }
 
 impl OnceInAWhile {
     /// May it be shown now, and how many were held back before?
-    fn admit(&self, kind: Identifier, now: Instant) -> Option<u64> {
+    fn admit(&self, kind: Kind, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         match kinds.get_mut(&kind) {
             Some(shown) if now.duration_since(shown.last) < REPEAT => {
@@ -102,7 +132,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for OnceInAWhile {
         if *meta.level() > Level::WARN || meta.name() == HELD_BACK {
             return true;
         }
-        let admitted = self.admit(meta.callsite(), Instant::now());
+        let admitted = self.admit(Kind::of(event), Instant::now());
         if let Some(count @ 1..) = admitted {
             tracing::event!(name: HELD_BACK, Level::WARN, count, "messages like the next one were held back in the last while");
         }
@@ -121,12 +151,14 @@ mod tests {
     #[test]
     fn a_kind_is_shown_once_in_a_while_with_what_was_held_back() {
         let filter = OnceInAWhile::default();
-        let kind = || tracing::callsite!(name: "test", kind: tracing::metadata::Kind::EVENT, fields: a).metadata().callsite();
+        let place = tracing::callsite!(name: "test", kind: tracing::metadata::Kind::EVENT, fields: a).metadata().callsite();
+        let kind = |output: &str| Kind { place: place.clone(), output: output.into() };
         let start = Instant::now();
-        assert_eq!(filter.admit(kind(), start), Some(0));
-        assert_eq!(filter.admit(kind(), start + REPEAT / 2), None);
-        assert_eq!(filter.admit(kind(), start + REPEAT / 3 * 2), None);
-        assert_eq!(filter.admit(kind(), start + REPEAT), Some(2));
-        assert_eq!(filter.admit(kind(), start + REPEAT * 2), Some(0));
+        assert_eq!(filter.admit(kind("a"), start), Some(0));
+        assert_eq!(filter.admit(kind("a"), start + REPEAT / 2), None);
+        assert_eq!(filter.admit(kind("b"), start + REPEAT / 2), Some(0));
+        assert_eq!(filter.admit(kind("a"), start + REPEAT / 3 * 2), None);
+        assert_eq!(filter.admit(kind("a"), start + REPEAT), Some(2));
+        assert_eq!(filter.admit(kind("a"), start + REPEAT * 2), Some(0));
     }
 }

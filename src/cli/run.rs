@@ -1,8 +1,8 @@
 //! `drave -c FILE`: runs a configuration until it is told to stop.
 
 use super::{exit, logging};
-use crate::agent::{self, Plan};
-use crate::config::{Environment, Report, Severity, load};
+use crate::agent::{self, Plan, RunError};
+use crate::config::{Environment, LogLevel, Report, ServiceOptions, Severity, load};
 use std::path::Path;
 
 pub(super) fn run(file: &Path) -> u8 {
@@ -29,10 +29,17 @@ pub(super) fn run(file: &Path) -> u8 {
     match agent::run(plan, &own_files) {
         Ok(()) => exit::OK,
         Err(error) => {
-            tracing::error!("{error}");
-            let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-            eprintln!("error: {error}{hint}");
-            exit::USAGE
+            say(&error, &config.service);
+            if error.internal { exit::INTERNAL } else { exit::USAGE }
         }
+    }
+}
+
+/// In the log, and on stderr where the log does not go there.
+fn say(error: &RunError, service: &ServiceOptions) {
+    let hint = |before: &str| error.hint.as_ref().map_or_else(String::new, |hint| format!("{before}hint: {hint}"));
+    tracing::error!("{error}{}", hint("; "));
+    if service.log_file.is_some() || service.log_level == LogLevel::Off {
+        eprintln!("error: {error}{}", hint("\n  "));
     }
 }

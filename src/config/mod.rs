@@ -31,6 +31,6 @@ pub use load::{Config, Processor, Syntax, load, load_text};
 pub use option::{Opt, OptionValue, Presence, read_default, read_entry, read_optional, read_repeated, read_required};
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
-pub use service::{LogFormat, LogLevel, ServiceOptions};
+pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};
 pub use shared::{FilterShared, InputShared, OutputShared, RetryLimit};
 pub use value::{Duration, List, Secret, Size};

@@ -1,6 +1,7 @@
 //! The `service` section: what holds for the whole process.
 
-use super::{Duration, Size};
+use super::{Duration, OptionValue, Size};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 crate::option_enum! {
@@ -49,7 +50,7 @@ crate::options! {
         /// Serves health, metrics and what each input and output is doing.
         http_server: bool, "http_server", default "off";
         /// The address of that server; empty means every address of the host, IPv4 and IPv6.
-        http_listen: String, "http_listen", default "";
+        http_listen: ListenAddress, "http_listen", default "";
         /// Its port.
         http_port: u16, "http_port", default "2020";
         /// Where positions, spools and cached metadata are kept.
@@ -103,6 +104,22 @@ crate::options! {
     }
 }
 
+/// Where the HTTP server listens; `None` is every address of the host, IPv4 and IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListenAddress(pub Option<IpAddr>);
+
+impl OptionValue for ListenAddress {
+    const KIND: &'static str = "address";
+    fn parse(text: &str) -> Result<Self, String> {
+        // Fluent Bit's users write the first of these for every address.
+        if matches!(text, "" | "0.0.0.0" | "::" | "[::]") {
+            return Ok(Self(None));
+        }
+        let address = text.trim_start_matches('[').trim_end_matches(']').parse();
+        address.map(|address| Self(Some(address))).map_err(|_| "expected an IPv4 or IPv6 address of this host".into())
+    }
+}
+
 /// What holds when the service section is wrong: nothing runs then, but the rest can still be checked. A test keeps this equal to
 /// the declared defaults.
 impl Default for ServiceOptions {
@@ -115,7 +132,7 @@ impl Default for ServiceOptions {
             log_format: LogFormat::Text,
             parsers_file: Vec::new(),
             http_server: false,
-            http_listen: String::new(),
+            http_listen: ListenAddress::default(),
             http_port: 2020,
             state_dir: None,
             mem_limit: Size(24_000_000),
@@ -130,6 +147,22 @@ impl Default for ServiceOptions {
 mod tests {
     use super::*;
     use crate::config::{Location, Report, Section, SectionKind};
+
+    #[test]
+    fn listening_takes_an_address_or_all_of_them() {
+        for (text, expect) in [
+            ("", Some(None)),
+            ("0.0.0.0", Some(None)),
+            ("::", Some(None)),
+            ("127.0.0.1", Some(Some("127.0.0.1"))),
+            ("[::1]", Some(Some("::1"))),
+            ("127.0.0.1:2020", None),
+            ("everywhere", None),
+        ] {
+            let expect = expect.map(|address| ListenAddress(address.map(|a| a.parse().unwrap())));
+            assert_eq!(ListenAddress::parse(text).ok(), expect, "{text}");
+        }
+    }
 
     #[test]
     fn the_default_is_what_an_empty_section_gives() {

@@ -50,22 +50,19 @@ impl Filter for Kubernetes {
         let container = from_tag.or_else(from_name);
         let mut map = Map::new();
         let mut add = |key: &str, value: &str| _ = map.insert(key.to_owned(), Value::String(value.to_owned()));
-        match (&container, &pod) {
-            (Some(container), _) => {
-                add("pod_name", container.pod);
-                add("namespace_name", container.namespace);
-                add("container_name", container.container);
-                add("docker_id", container.id);
-            }
-            (None, Some(pod)) => {
-                add("pod_name", pod.name);
-                add("namespace_name", pod.namespace);
-                add("container_name", pod.container);
-            }
+        let (name, namespace, part) = match (&container, &pod) {
+            (Some(c), _) => (c.pod, c.namespace, c.container),
+            (None, Some(p)) => (p.name, p.namespace, p.container),
             (None, None) => return Plan::Pass,
-        }
+        };
+        add("pod_name", name);
+        add("namespace_name", namespace);
         if let Some(pod) = &pod {
             add("pod_id", pod.uid);
+        }
+        add("container_name", part);
+        if let Some(container) = &container {
+            add("docker_id", container.id);
         }
         source.share("kubernetes", Value::Object(map), true);
         Plan::Pass
@@ -138,12 +135,12 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let name = format!("web-1.a_shop_side-car-{id}.log");
         let fields = format!(
-            r#"{{"container_name":"side-car","docker_id":"{id}","namespace_name":"shop","pod_id":"11-22","pod_name":"web-1.a"}}"#
+            r#"{{"pod_name":"web-1.a","namespace_name":"shop","pod_id":"11-22","container_name":"side-car","docker_id":"{id}"}}"#
         );
         let real = "/var/log/pods/shop_web-1.a_11-22/side-car/0.log";
         check(&format!("kube.var.log.containers.{name}"), "", real, Some(&fields));
         check("other", &format!("/logs/{name}"), real, Some(&fields));
-        let bare = r#"{"container_name":"side-car","namespace_name":"shop","pod_id":"11-22","pod_name":"web-1.a"}"#;
+        let bare = r#"{"pod_name":"web-1.a","namespace_name":"shop","pod_id":"11-22","container_name":"side-car"}"#;
         check("pods", real, real, Some(bare));
         check("app", "/var/log/app.log", "/var/log/app.log", None);
         check("kube.var.log.containers.a_b.log", "", "/x/0.log", None);

@@ -45,6 +45,12 @@ crate::option_enum! {
     }
 }
 
+impl Format {
+    fn content_type(self) -> &'static str {
+        if self == Self::JsonLines { "application/x-ndjson" } else { "application/json" }
+    }
+}
+
 crate::option_enum! {
     /// How a body is compressed.
     pub enum Compress {
@@ -108,8 +114,13 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     let date = DateOptions::from_section(section, report);
     let client = ClientOptions::from_section(section, report);
     let (options, date, mut client) = (options?, date?, client?);
-    let format = read_format(section, &date, report)?;
-    let headers = headers(section, &options, format, report)?;
+    let format = read_format(section, &date, report);
+    let headers = headers(section, &options, report);
+    let url = url(section, &options, &client, report);
+    let tag_header = tag_header(section, &options, report);
+    let (format, mut headers, url, tag_header) = (format?, headers?, url?, tag_header?);
+    let tag_header = tag_header.filter(|name| !headers.contains_key(name));
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(format.content_type()));
     let resolve = |file: &mut Option<String>| {
         if let Some(file) = file {
             *file = section.resolve(file).to_string_lossy().into_owned();
@@ -118,15 +129,6 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
         .into_iter()
         .for_each(resolve);
-    let url = url(section, &options, &client, report)?;
-    let tag_header = match options.header_tag.as_deref().map(HeaderName::try_from) {
-        Some(Err(_)) => {
-            let at = section.get("header_tag").map(|e| &e.value_at);
-            report.error(at, "option `header_tag` of output http is no header name", None);
-            return None;
-        }
-        name => name.and_then(Result::ok).filter(|name| !headers.contains_key(name)),
-    };
     Some(Box::new(move |context| {
         let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
             message: format!("output http cannot start: {e}"),
@@ -175,11 +177,24 @@ fn url(section: &Section, options: &HttpOptions, client: &ClientOptions, report:
     }
 }
 
-fn headers(section: &Section, options: &HttpOptions, format: Format, report: &mut Report) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    let kind = if format == Format::JsonLines { "application/x-ndjson" } else { "application/json" };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION"))));
+/// The header for the tag, if there is to be one; `None` when its name cannot be (reported).
+#[allow(clippy::option_option, reason = "as everywhere here the outer one says whether it is right")]
+fn tag_header(section: &Section, options: &HttpOptions, report: &mut Report) -> Option<Option<HeaderName>> {
+    let Some(name) = &options.header_tag else { return Some(None) };
+    let header = HeaderName::try_from(name);
+    if header.is_err() {
+        let at = section.get("header_tag").map(|e| &e.value_at);
+        let hint = "a header's name has letters, digits and dashes, as X-Tag".to_owned();
+        report.error(at, "option `header_tag` of output http is no header name", Some(hint));
+    }
+    header.ok().map(Some)
+}
+
+/// The headers of all requests, without the content type. What the user writes takes the place of drave's own.
+fn headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Option<HeaderMap> {
+    let mut headers = own_headers(section, options, report)?;
+    let agent = HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION")));
+    headers.entry(USER_AGENT).or_insert(agent);
     if options.compress == Compress::Gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -192,7 +207,11 @@ fn headers(section: &Section, options: &HttpOptions, format: Format, report: &mu
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    let mut good = true;
+    Some(headers)
+}
+
+fn own_headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Option<HeaderMap> {
+    let (mut headers, mut good) = (HeaderMap::new(), true);
     for (entry, header) in section.all("header").zip(&options.header) {
         let (name, value) = header.split_once(char::is_whitespace).unwrap_or((header, ""));
         match (HeaderName::try_from(name), HeaderValue::try_from(value.trim())) {

@@ -73,7 +73,7 @@ impl Output for Stdout {
 
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
         match self.format {
-            Format::JsonLines => {
+            Format::JsonLines | Format::JsonStream => {
                 self.json.push(out, batch, record);
                 out.push(b'\n');
             }
@@ -81,7 +81,6 @@ impl Output for Stdout {
                 self.json.push(out, batch, record);
                 out.push(b',');
             }
-            Format::JsonStream => self.json.push(out, batch, record),
             Format::Text => push_text(out, batch, record),
             Format::Pretty => push_pretty(out, batch, record),
         }
@@ -93,7 +92,7 @@ impl Output for Stdout {
             Format::Text => number_lines(pieces, body),
             _ => body.extend_from_slice(&pieces.bytes),
         }
-        if matches!(self.format, Format::Json | Format::JsonStream) {
+        if self.format == Format::Json {
             body.push(b'\n');
         }
     }

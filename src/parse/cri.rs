@@ -15,7 +15,10 @@ const TIME_MAX: usize = 35;
 /// Takes a line apart; `start` is where it begins in its batch's text. `None`: not CRI, the line is plain text.
 #[inline]
 pub fn piece(line: &[u8], start: usize, clock: &mut Rfc3339) -> Option<Piece> {
-    let time_len = line.iter().take(TIME_MAX + 1).position(|b| *b == b' ')?;
+    let time_len = match line.get(..31) {
+        Some([.., b'Z', b' ']) => 30,
+        _ => line.iter().take(TIME_MAX + 1).position(|b| *b == b' ')?,
+    };
     let (stream, rest) = match line[time_len + 1..].split_first_chunk::<7>()? {
         (b"stdout ", rest) => (Stream::Stdout, rest),
         (b"stderr ", rest) => (Stream::Stderr, rest),

@@ -4,7 +4,7 @@ use super::{Batch, Record, Shape, Shared, Value};
 
 /// U+FFFD, what invalid UTF-8 becomes.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
-/// Bytes looked at in one step; the compiler makes vector instructions of it.
+/// Bytes looked at in one step: a vector register.
 const STEP: usize = 16;
 
 /// Writes `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
@@ -31,27 +31,24 @@ pub fn push_utf8(out: &mut Vec<u8>, text: &[u8]) {
 #[inline]
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + text.len() / 8 + STEP);
+    let (steps, rest) = text.as_chunks::<STEP>();
+    for step in steps {
+        let mask = special_mask(step);
+        if mask == 0 {
+            out.extend_from_slice(step);
+        } else {
+            push_step(out, step, mask);
+        }
+    }
     let mut plain = 0;
-    let mut at = 0;
-    while at + STEP <= text.len() {
-        let mut mask = special_mask(&text[at..at + STEP]);
-        while mask != 0 {
-            let special = at + mask.trailing_zeros() as usize;
-            out.extend_from_slice(&text[plain..special]);
-            push_escape(out, text[special]);
-            plain = special + 1;
-            mask &= mask - 1;
-        }
-        at += STEP;
-    }
-    for special in at..text.len() {
-        if is_special(text[special]) {
-            out.extend_from_slice(&text[plain..special]);
-            push_escape(out, text[special]);
-            plain = special + 1;
+    for (at, byte) in rest.iter().enumerate() {
+        if is_special(*byte) {
+            out.extend_from_slice(&rest[plain..at]);
+            push_escape(out, *byte);
+            plain = at + 1;
         }
     }
-    out.extend_from_slice(&text[plain..]);
+    out.extend_from_slice(&rest[plain..]);
 }
 
 #[inline]
@@ -59,39 +56,78 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// A bit for each byte that has to be escaped.
+/// A bit for each byte that has to be escaped: eight bytes at a time in one word, exactly (no carry between bytes).
 #[inline]
-fn special_mask(step: &[u8]) -> u32 {
-    let mut any = [0u8; STEP];
-    for (flag, byte) in any.iter_mut().zip(step) {
-        *flag = u8::from(is_special(*byte));
-    }
-    if any == [0; STEP] {
+fn special_mask(step: &[u8; STEP]) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7F * ONES;
+    // The high bit of each byte that is zero.
+    let zero = |word: u64| !(((word & LOW) + LOW) | word);
+    let marks = |word: u64| {
+        let control = !(((word & LOW) + 0x60 * ONES) | word);
+        (control | zero(word ^ u64::from(b'"') * ONES) | zero(word ^ u64::from(b'\\') * ONES)) & !LOW
+    };
+    let whole = u128::from_le_bytes(*step);
+    let (first, second) = (marks(whole as u64), marks((whole >> 64) as u64));
+    if first | second == 0 {
         return 0;
     }
-    any.iter().enumerate().fold(0, |mask, (i, flag)| mask | u32::from(*flag) << i)
+    // Multiplication gathers the eight high bits in the top byte.
+    let gather = |marks: u64| ((marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
+    gather(first) | gather(second) << 8
 }
 
-#[cold]
-fn push_control(out: &mut Vec<u8>, byte: u8) {
+/// Writes a step with something to escape in it, by copies of a fixed length that overlap: calls of memcpy with a length of
+/// a few bytes each cost more than the bytes.
+#[inline]
+fn push_step(out: &mut Vec<u8>, step: &[u8; STEP], mut mask: u32) {
+    let mut from = [0u8; 2 * STEP];
+    from[..STEP].copy_from_slice(step);
+    // Each byte becomes six at most, and the last copy may run over.
+    let mut to = [0u8; 7 * STEP];
+    let (mut read, mut written) = (0, 0);
+    while mask != 0 {
+        let special = mask.trailing_zeros() as usize & (STEP - 1);
+        to[written..written + STEP].copy_from_slice(&from[read..read + STEP]);
+        written += special - read;
+        let (escape, len) = escape_of(step[special]);
+        to[written..written + 8].copy_from_slice(&escape);
+        written += len;
+        read = special + 1;
+        mask &= mask - 1;
+    }
+    to[written..written + STEP].copy_from_slice(&from[read..read + STEP]);
+    written += STEP - read;
+    out.extend_from_slice(&to[..written]);
+}
+
+/// The escape of a byte, padded, and its length.
+#[inline]
+fn escape_of(byte: u8) -> ([u8; 8], usize) {
+    match byte {
+        b'"' => (*b"\\\"\0\0\0\0\0\0", 2),
+        b'\\' => (*b"\\\\\0\0\0\0\0\0", 2),
+        other => escape_of_control(other),
+    }
+}
+
+fn escape_of_control(byte: u8) -> ([u8; 8], usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(b"\\u00");
-    out.push(HEX[usize::from(byte >> 4)]);
-    out.push(HEX[usize::from(byte & 15)]);
+    let short = |sign| ([b'\\', sign, 0, 0, 0, 0, 0, 0], 2);
+    match byte {
+        b'\n' => short(b'n'),
+        b'\r' => short(b'r'),
+        b'\t' => short(b't'),
+        0x08 => short(b'b'),
+        0x0C => short(b'f'),
+        other => ([b'\\', b'u', b'0', b'0', HEX[usize::from(other >> 4)], HEX[usize::from(other & 15)], 0, 0], 6),
+    }
 }
 
 #[inline]
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    match byte {
-        b'"' => out.extend_from_slice(b"\\\""),
-        b'\\' => out.extend_from_slice(b"\\\\"),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        b'\t' => out.extend_from_slice(b"\\t"),
-        0x08 => out.extend_from_slice(b"\\b"),
-        0x0C => out.extend_from_slice(b"\\f"),
-        other => push_control(out, other),
-    }
+    let (escape, len) = escape_of(byte);
+    out.extend_from_slice(&escape[..len]);
 }
 
 /// Writes a whole number.

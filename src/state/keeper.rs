@@ -38,6 +38,8 @@ pub(super) struct Keeper {
     rows: Rows,
     sync: Sync,
     last_alive: Option<SystemTime>,
+    /// Rows of earlier owners may be missing.
+    incomplete: bool,
     /// Why the last try did not reach the disk.
     trouble: Option<StateError>,
     pub(super) retry_at: Instant,
@@ -54,6 +56,7 @@ impl Keeper {
             rows: Rows::new(),
             sync: Sync::Normal,
             last_alive: None,
+            incomplete: false,
             trouble: None,
             retry_at: now,
             beat_at: now,
@@ -92,6 +95,10 @@ impl Keeper {
 
     pub(super) fn last_alive(&self) -> Option<SystemTime> {
         self.last_alive
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        !self.incomplete
     }
 
     pub(super) fn retire(&mut self, older_than: Duration) -> usize {
@@ -133,7 +140,10 @@ impl Keeper {
         let Some(folder) = self.folder.clone() else { return };
         match self.connect(&folder, PATIENCE_AT_START) {
             Err(owned @ StateError::Owned { .. }) => self.trouble = Some(owned),
-            result => self.note(&result),
+            result => {
+                self.incomplete |= result.is_err();
+                self.note(&result);
+            }
         }
     }
 
@@ -197,6 +207,7 @@ impl Keeper {
             Err(error) => return Err(error),
         };
         if let Some(cause) = damage {
+            self.incomplete = true;
             place::set_aside(path, &cause)?;
             self.last_alive = self.last_alive.or(written);
         }
@@ -210,6 +221,7 @@ impl Keeper {
         let Found { rows, mended, unreadable, alive, running, damage } = database.load()?;
         self.last_alive = self.last_alive.or(alive);
         if !mended.is_empty() || unreadable > 0 {
+            self.incomplete = true;
             tracing::error!(
                 "{} rows of {} are damaged: their files are read again from the beginning, {unreadable} files are not known \
                  any more; hint: check the disk",

@@ -83,6 +83,11 @@ impl State {
         self.keeper().try_own()
     }
 
+    /// False when positions of earlier runs may be missing: the database could not be read at the start, or was damaged.
+    pub fn is_complete(&self) -> bool {
+        self.keeper().is_complete()
+    }
+
     /// The pid that the other agent wrote into its lock file; in a container often 1.
     pub fn owner(&self) -> Option<u32> {
         self.keeper().owner()

@@ -1,6 +1,8 @@
 //! The real binary, with a configuration, in a folder of its own.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
@@ -27,14 +29,24 @@ impl Agent {
         Self::start_in(tempfile::tempdir().unwrap(), config)
     }
 
+    /// The same with further environment variables.
+    pub fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(tempfile::tempdir().unwrap(), config, environment)
+    }
+
     /// The same in the folder of an agent that [`Agent::into_folder`] ended: a restart.
     pub fn start_in(folder: TempDir, config: &str) -> Self {
+        Self::spawn(folder, config, &[])
+    }
+
+    fn spawn(folder: TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
         let file = folder.path().join("drave.yaml");
         fs::write(&file, config).unwrap();
         let log = |name| File::options().create(true).append(true).open(folder.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_drave"))
             .arg("-c")
             .arg(file)
+            .envs(environment.iter().copied())
             .current_dir(folder.path())
             .stdout(log("stdout"))
             .stderr(log("stderr"))
@@ -56,6 +68,37 @@ impl Agent {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as kubelet does, and waits until it has: its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.wait(Duration::from_secs(10)).and_then(|status| status.code())
+    }
+
+    /// A page of its admin server, which may have asked for port 0.
+    pub fn page(&self, path: &str) -> String {
+        let mut port = None;
+        poll(Duration::from_secs(5), || {
+            port = self.listening_port();
+            port.is_some()
+        });
+        let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn listening_port(&self) -> Option<u16> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let links = fs::read_dir(folder).ok()?.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let sockets: Vec<String> = links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();
+        let tcp = self.proc("net/tcp");
+        // sl local_address rem_address st … inode; 0A is LISTEN.
+        let mut lines = tcp.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let words = lines.find(|words| words[3] == "0A" && sockets.iter().any(|socket| *socket == words[9]))?;
+        u16::from_str_radix(words[1].split_once(':')?.1, 16).ok()
     }
 
     /// The exit status, or `None` when it still runs after `timeout`.
@@ -103,7 +146,7 @@ impl Agent {
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

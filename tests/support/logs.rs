@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// kubelet's `containerLogMaxFiles`: the current file, and four rotated ones.
+/// kubelet's default: the current file, and four rotated ones.
 const FILES_MAX: usize = 5;
 
 /// One container's log, with the file that its runtime holds open.
@@ -25,6 +25,8 @@ pub struct ContainerLog {
     pub path: PathBuf,
     /// `containers/….log`.
     pub link: PathBuf,
+    /// kubelet's `containerLogMaxFiles`: the oldest go when there are more, read or not.
+    pub files_max: usize,
     writer: File,
     /// Rotations need different seconds in their names.
     rotated_at: SystemTime,
@@ -41,7 +43,7 @@ impl ContainerLog {
         let link = root.join("containers").join(format!("{pod}_{namespace}_{container}-{id}.log"));
         let writer = append_to(&path);
         symlink(&path, &link).unwrap();
-        Self { path, link, writer, rotated_at: SystemTime::now() }
+        Self { path, link, files_max: FILES_MAX, writer, rotated_at: SystemTime::now() }
     }
 
     /// One line: `TIME STREAM TAG TEXT`; tag `F` is a whole line, `P` a part of one.
@@ -59,7 +61,7 @@ impl ContainerLog {
     /// writer goes on writing to the renamed file until [`ContainerLog::reopen`]. Returns its new name.
     pub fn rotate(&mut self) -> PathBuf {
         let rotated = self.rotated();
-        let (gone, kept) = rotated.split_at(rotated.len().saturating_sub(FILES_MAX - 2));
+        let (gone, kept) = rotated.split_at(rotated.len().saturating_sub(self.files_max - 2));
         gone.iter().for_each(|path| fs::remove_file(path).unwrap());
         kept.iter().filter(|path| !is_gzip(path)).for_each(|path| gzip(path).unwrap());
         self.rename()

@@ -88,6 +88,8 @@ pub struct Request {
     pub connection: usize,
     /// What the client asked for in the TLS handshake.
     pub sni: Option<String>,
+    /// It was answered with 2xx.
+    pub accepted: bool,
 }
 
 /// How a sink begins.
@@ -188,6 +190,14 @@ impl Sink {
         self.wait_until(timeout, |state| state.requests.len() >= count)
     }
 
+    /// The records of all requests that were answered with 2xx, where bodies are JSON lines.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        let state = self.shared.state.lock().unwrap();
+        let accepted = state.requests.iter().filter(|request| request.accepted);
+        let lines = accepted.flat_map(|request| request.body.split(|byte| *byte == b'\n'));
+        lines.filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
     fn wait_until(&self, timeout: Duration, done: impl Fn(&State) -> bool) -> bool {
         let state = self.shared.state.lock().unwrap();
         let (state, _) = self.shared.changed.wait_timeout_while(state, timeout, |state| !done(state)).unwrap();
@@ -256,7 +266,7 @@ impl Shared {
             }
             let body = read_body(&mut stream, &head)?;
             let body = decode(&head, body)?;
-            let request = Request { head, body, connection, sni: stream.get_ref().sni() };
+            let request = Request { head, body, connection, sni: stream.get_ref().sni(), accepted: false };
             match self.take(request, planned) {
                 Act::Answer(answer) => self.answer(&mut **stream.get_mut(), &answer)?,
                 Act::ResetMidAnswer => {
@@ -282,13 +292,14 @@ impl Shared {
     }
 
     /// Keeps the request, and says what happens with it.
-    fn take(&self, request: Request, planned: Option<Act>) -> Act {
+    fn take(&self, mut request: Request, planned: Option<Act>) -> Act {
         let mut state = self.state.lock().unwrap();
         let act = planned.unwrap_or_else(|| match &mut state.answering {
             Some(answering) => answering(&request),
             None => Act::status(200),
         });
-        if matches!(&act, Act::Answer(Answer { status: 200..=299, .. })) {
+        request.accepted = matches!(&act, Act::Answer(Answer { status: 200..=299, .. }));
+        if request.accepted {
             state.tally.add(&request.body);
         }
         state.requests.push(request);

@@ -241,8 +241,10 @@ impl Reader<'_, '_> {
 
     /// One entry per value.
     fn values(&mut self, kind: SectionKind, key: &Node, value: &Node, entries: &mut Vec<Entry>) {
+        // There is an output of that name, and people do not quote it.
+        let named_null = value.text() == Some("null") && key.text().is_some_and(|k| k.eq_ignore_ascii_case("name"));
         match &value.value {
-            _ if value.is_null() => self.empty(key),
+            _ if value.is_null() && !named_null => self.empty(key),
             Value::Scalar { text, .. } => self.entry(key, text, value, entries),
             _ if kind == SectionKind::Processor && json::has_mapping(value) => {
                 self.entry(key, &json::text(value), value, entries)

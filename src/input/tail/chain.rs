@@ -2,6 +2,7 @@
 
 use super::file::TailFile;
 use super::progress::OpenRange;
+use super::rotation::{Sibling, strip_gz};
 use crate::parse::Joiner;
 use crate::record::Source;
 use crate::state::Position;
@@ -43,6 +44,31 @@ impl Chain {
         self.files.back()
     }
 
+    /// Is this a file of the chain, or a compressed copy of one? A closed file no longer keeps others from its inode.
+    pub(super) fn has(&self, sibling: &Sibling) -> bool {
+        self.files.iter().any(|f| {
+            let same = f.inode == sibling.inode;
+            same && !f.is_closed() || (same || sibling.gzip) && f.begins_as(&sibling.head)
+        })
+    }
+
+    /// Files that have another name now keep their position under it: the old name is for the next file, which may even get the
+    /// inode when they are compressed. Returns the positions under the old names.
+    pub(super) fn follow_names(&mut self, siblings: &[Sibling]) -> Vec<Position> {
+        let mut old = Vec::new();
+        for file in &mut self.files {
+            let position = position_of(file);
+            let Some(sibling) = siblings.iter().find(|s| s.is(&position, &self.real)) else { continue };
+            let path = strip_gz(&sibling.path);
+            if path != file.path {
+                file.path = path;
+                file.progress.dirty = true;
+                old.push(position);
+            }
+        }
+        old
+    }
+
     /// The file at `index` has come to its end for good.
     pub(super) fn is_over(&self, index: usize, rotate_wait: Duration, now: Instant) -> bool {
         let file = &self.files[index];
@@ -71,5 +97,18 @@ impl Chain {
     /// Bytes read and not yet settled.
     pub(super) fn unsettled_bytes(&self) -> u64 {
         self.files.iter().map(|f| f.progress.unsettled_bytes()).sum()
+    }
+}
+
+/// How far a file is read.
+pub(super) fn position_of(file: &TailFile) -> Position {
+    Position {
+        path: file.path.clone(),
+        device: file.device,
+        inode: file.inode,
+        fingerprint: file.fingerprint,
+        settled: file.read,
+        open: Vec::new(),
+        finished: false,
     }
 }

@@ -30,12 +30,15 @@ impl Cutting<'_> {
         at
     }
 
-    /// What stands behind the last line end is a line too, because nothing follows any more.
-    pub(super) fn last_line(&mut self, batch: &mut Batch, mark: bool) -> usize {
+    /// What stands behind the last line end, at `start`, is a line too, because nothing follows any more.
+    pub(super) fn last_line(&mut self, batch: &mut Batch, start: usize, mark: bool) -> usize {
         let end = batch.text.len();
+        if start == end {
+            return end;
+        }
         let records = batch.records.len();
-        batch.counts.read_bytes += end as u64;
-        self.line(batch, 0, end, end as u32);
+        batch.counts.read_bytes += (end - start) as u64;
+        self.line(batch, start, end, (end - start) as u32);
         if let Some(record) = batch.records[records..].last_mut() {
             record.truncated |= mark;
             batch.counts.truncated += u64::from(mark);
@@ -156,5 +159,66 @@ pub(super) fn key_names(settings: &Settings) -> &'static KeyNames {
     match &settings.format {
         LineFormat::Container { cri: true, cri_keys, .. } => cri_keys,
         _ => &KeyNames::DOCKER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::tail::settings::Settings;
+    use crate::record::{Source, SourceDraft};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// Reads `file` in blocks of these sizes, as the follower does: what is left of a block comes again with the next one.
+    fn records(settings: &Settings, file: &[u8], sizes: &[usize]) -> Vec<(u64, u32, Vec<u8>)> {
+        let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(1 << 20));
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let source = Arc::clone(&batch.source);
+        let (mut at, mut found) = (0, Vec::new());
+        let (mut end, mut sizes) = (0, sizes.iter().cycle());
+        while end < file.len() {
+            end = (end + sizes.next().copied().unwrap_or(1)).min(file.len());
+            batch.reset(&source, key_names(settings));
+            batch.text.extend_from_slice(&file[at..end]);
+            let (clock, joiner) = (&mut clock, &mut joiner);
+            let mut cutting = Cutting { settings, clock, joiner, offset: at as u64, now_ns: 0 };
+            let mut consumed = cutting.lines(&mut batch);
+            if end == file.len() {
+                consumed = cutting.last_line(&mut batch, consumed, false);
+            }
+            at += consumed;
+            found.extend(batch.records.iter().map(|r| (r.offset, r.bytes, batch.bytes(r.text).to_vec())));
+        }
+        assert_eq!(at, file.len(), "every byte is passed over");
+        found
+    }
+
+    #[test]
+    fn blocks_cut_anywhere_give_the_lines_of_the_file() {
+        let settings = Settings::for_test("path: /x/*.log");
+        // No NUL and no byte order mark in front of a line: these are left out.
+        let byte = prop_oneof![3 => Just(b'\n'), 10 => 1..=0xee_u8];
+        proptest!(|(file in prop::collection::vec(byte, 0..400), sizes in prop::collection::vec(1..50_usize, 1..8))| {
+            let mut expect = Vec::new();
+            let mut offset = 0;
+            for line in file.split_inclusive(|b| *b == b'\n') {
+                let text = line.strip_suffix(b"\n").unwrap_or(line);
+                expect.push((offset, line.len() as u32, text.strip_suffix(b"\r").unwrap_or(text).to_vec()));
+                offset += line.len() as u64;
+            }
+            prop_assert_eq!(records(&settings, &file, &sizes), expect);
+        });
+    }
+
+    #[test]
+    fn container_lines_cut_anywhere_give_the_same_records() {
+        let settings = Settings::for_test("path: /x/*.log, multiline.parser: cri");
+        let line = ("std(out|err)", "[PF]", "[a-z ]{0,30}").prop_map(|(s, t, text)| format!("2026-01-01T00:00:00Z {s} {t} {text}\n"));
+        proptest!(|(lines in prop::collection::vec(line, 0..20), sizes in prop::collection::vec(1..90_usize, 1..8))| {
+            let file = lines.concat().into_bytes();
+            let whole = records(&settings, &file, &[file.len().max(1)]);
+            prop_assert_eq!(records(&settings, &file, &sizes), whole);
+        });
     }
 }

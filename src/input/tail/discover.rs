@@ -66,6 +66,14 @@ impl Patterns {
         self.paths.iter().flat_map(found).filter(|path| !self.is_excluded(path)).collect()
     }
 
+    /// Can such a file be in this folder, or below?
+    pub(super) fn pass(&self, folder: &Path) -> bool {
+        let depth = folder.components().count();
+        let way = |p: &Pattern| Path::new(p.as_str()).components().take(depth).collect::<PathBuf>();
+        let passes = |way: PathBuf| Pattern::new(&way.to_string_lossy()).is_ok_and(|w| w.matches_path_with(folder, MATCHING));
+        self.paths.iter().map(way).any(passes)
+    }
+
     /// All folders in which such files can appear, or folders on the way to them; the deepest that is there where the
     /// way is not there yet.
     pub(super) fn folders(&self) -> HashSet<PathBuf> {
@@ -89,6 +97,16 @@ impl Patterns {
 
 fn is_glob(part: Component<'_>) -> bool {
     part.as_os_str().to_string_lossy().contains(['*', '?', '['])
+}
+
+/// What the folders told.
+pub(super) struct Events {
+    /// Appeared, moved or went.
+    pub(super) paths: Vec<PathBuf>,
+    /// Those of them that were watched folders.
+    pub(super) lost: Vec<PathBuf>,
+    /// There was more than the kernel could keep.
+    pub(super) missed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -164,19 +182,19 @@ impl Watcher {
         }
     }
 
-    /// Paths that appeared, moved or went since the last call, and whether events were missed.
-    pub(super) fn take(&mut self) -> (Vec<PathBuf>, bool) {
+    /// What happened since the last call.
+    pub(super) fn take(&mut self) -> Events {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = std::mem::take(&mut seen.missed);
         let paths: Vec<PathBuf> = seen.paths.drain().collect();
         drop(seen);
-        // A watched folder that went and came again has lost its watch.
-        for path in &paths {
-            if self.watched.contains(path) && !path.is_dir() {
-                self.unwatch(path);
-            }
+        // A folder that went has lost its watch, even if it is there again.
+        let lost: Vec<PathBuf> = paths.iter().filter(|path| self.watched.contains(*path)).cloned().collect();
+        for folder in &lost {
+            self.unwatch(folder);
+            self.watch(folder);
         }
-        (paths, missed)
+        Events { paths, lost, missed }
     }
 
     /// Must folders be scanned each second?
@@ -186,5 +204,56 @@ impl Watcher {
 
     pub(super) fn unwatched(&self) -> u64 {
         self.unwatched.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    fn next(watcher: &mut Watcher, wake: &Wake) -> Vec<PathBuf> {
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            let paths = watcher.take().paths;
+            if !paths.is_empty() {
+                return paths;
+            }
+            wake.wait(Duration::from_millis(100));
+        }
+        Vec::new()
+    }
+
+    #[test]
+    fn a_write_causes_no_event() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wake = Arc::new(Wake::default());
+        let path = |name: &str| folder.path().join(name);
+        let mut file = File::create(path("a")).expect("a file");
+        let mut watcher = Watcher::new(true, Arc::clone(&wake));
+        assert!(watcher.watch(folder.path()) && !watcher.is_blind());
+        for _ in 0..10 {
+            writeln!(file, "a line").expect("written");
+            let opened_and_closed = fs::read(path("a")).expect("read");
+            assert!(!opened_and_closed.is_empty());
+        }
+        drop(file);
+        // Events come in order: the first one is that of the new file.
+        fs::write(path("b"), "new").expect("written");
+        assert_eq!(next(&mut watcher, &wake), [path("b")]);
+        fs::rename(path("a"), path("c")).expect("renamed");
+        let mut seen = next(&mut watcher, &wake);
+        seen.sort();
+        assert!(seen == [path("a"), path("c")] || seen == [path("a")], "{seen:?}");
+    }
+
+    #[test]
+    fn a_folder_is_on_the_way_of_a_glob_that_reaches_into_it() {
+        let patterns = Patterns { paths: vec![Pattern::new("/var/*/logs/*.log").expect("a glob")], exclude: Vec::new() };
+        let pass = |folder: &str| patterns.pass(Path::new(folder));
+        assert!(pass("/var") && pass("/var/app") && pass("/var/app/logs"));
+        assert!(!pass("/var/app/data") && !pass("/tmp") && !pass("/var/app/logs/deep/er"));
     }
 }

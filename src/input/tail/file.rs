@@ -13,13 +13,18 @@ use rustix::fs::{Stat, fstat};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the bytes come from.
 pub(super) enum Content {
     Plain(File),
     /// A rotated file that was compressed: read from its beginning to its end, once.
-    Gzip { decoder: Box<MultiGzDecoder<File>>, carry: Vec<u8>, end: bool },
+    Gzip {
+        decoder: Box<MultiGzDecoder<File>>,
+        /// Decompressed, and not yet moved over.
+        ahead: Vec<u8>,
+        end: bool,
+    },
     /// Read to the end and let go.
     Closed,
 }
@@ -79,9 +84,10 @@ pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
 }
 
 impl TailFile {
-    /// A plain file, to be read from `offset`.
+    /// A plain file, to be read from `offset`; from its beginning when it has become shorter than that.
     pub(super) fn plain(seq: u64, file: File, path: PathBuf, offset: u64) -> io::Result<Self> {
         let stat = fstat(&file)?;
+        let offset = if offset > stat.st_size as u64 { 0 } else { offset };
         let fingerprint = fingerprint(&head(&file)?);
         let mut new = Self::new(seq, Content::Plain(file), path, &stat, offset);
         new.fingerprint = fingerprint;
@@ -94,7 +100,7 @@ impl TailFile {
         let stat = fstat(&file)?;
         let mut decoder = Box::new(MultiGzDecoder::new(file));
         let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
-        let content = Content::Gzip { decoder, carry: Vec::new(), end: skipped < offset };
+        let content = Content::Gzip { decoder, ahead: Vec::new(), end: skipped < offset };
         let mut new = Self::new(seq, content, path, &stat, skipped);
         new.fingerprint = fingerprint(head);
         new.size = u64::MAX;
@@ -138,6 +144,17 @@ impl TailFile {
             Content::Gzip { end, .. } => !end,
             Content::Closed => false,
         }
+    }
+
+    /// Do these first bytes of a file begin as this file does?
+    pub(super) fn begins_as(&self, head: &[u8]) -> bool {
+        let len = self.fingerprint.len as usize;
+        len > 0 && head.len() >= len && fingerprint(&head[..len]) == self.fingerprint
+    }
+
+    /// When it was written to, as far as was looked.
+    pub(super) fn modified_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::new(self.modified.0.max(0) as u64, self.modified.1 as u32)
     }
 
     /// Bytes written and not yet read.
@@ -195,11 +212,10 @@ impl TailFile {
                 // The room may be more than was asked for: that much is read then.
                 rustix::io::pread(file, rustix::buffer::spare_capacity(block), self.read)?;
             }
-            Content::Gzip { decoder, carry, end } => {
-                block.extend_from_slice(carry);
-                let more = want.saturating_sub(carry.len()) as u64;
-                *end = decoder.by_ref().take(more).read_to_end(block)? < more as usize;
-                carry.clear();
+            Content::Gzip { decoder, ahead, end } => {
+                let more = want.saturating_sub(ahead.len());
+                *end = decoder.by_ref().take(more as u64).read_to_end(ahead)? < more;
+                block.extend_from_slice(ahead);
             }
             Content::Closed => {}
         }
@@ -210,8 +226,8 @@ impl TailFile {
     pub(super) fn consume(&mut self, block: &[u8], consumed: usize) {
         self.read += consumed as u64;
         self.looked = self.read + (block.len() - consumed) as u64;
-        if let Content::Gzip { carry, .. } = &mut self.content {
-            carry.extend_from_slice(&block[consumed..]);
+        if let Content::Gzip { ahead, .. } = &mut self.content {
+            ahead.drain(..consumed);
         }
         if self.size <= self.read {
             self.unread_since = None;

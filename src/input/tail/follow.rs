@@ -164,10 +164,15 @@ impl Follower {
         }
     }
 
-    /// One block of each chain that has something to read; `false` when nothing could be read.
+    /// One block of each chain that has something to read, as many as the time lets; `false` when nothing could be read.
     fn read_round(&mut self) -> bool {
         let mut worked = false;
+        let begin = Instant::now();
         for _ in 0..self.queue.len() {
+            // A pod that lives a moment is missed when its event waits behind a thousand blocks.
+            if worked && begin.elapsed() >= POLL_MIN {
+                break;
+            }
             let Some(id) = self.queue.pop_front() else { break };
             let step = self.read_block(id);
             worked |= step == Step::Read;
@@ -205,6 +210,7 @@ impl Follower {
                 Ok(got) => got,
                 Err(error) => {
                     give_up(file, &error, &**pipe, settings.number);
+                    self.by_identity.remove(&(chain.input, file.device, file.inode));
                     return Step::Idle;
                 }
             };
@@ -262,11 +268,11 @@ impl Follower {
     }
 
     fn changed_rows(&mut self) -> Vec<Change> {
-        let mut changes: Vec<Change> = Vec::new();
+        // First what goes: a new file may have the name and the inode of one that went.
+        let mut changes: Vec<Change> = self.changes.drain(..).map(|(_, change)| change).collect();
         for chain in self.chains.values_mut() {
             positions::changes(chain, &self.inputs[chain.input].name, &mut changes);
         }
-        changes.extend(self.changes.drain(..).map(|(_, change)| change));
         changes
     }
 
@@ -366,6 +372,8 @@ fn skip(file: &mut super::file::TailFile, batch: &mut Batch) -> usize {
     let end = memchr::memchr(b'\n', &batch.text);
     file.skipping = end.is_none();
     let skipped = end.map_or(batch.text.len(), |at| at + 1);
+    // What follows was not looked at yet: it comes again.
+    batch.text.truncate(skipped);
     batch.counts.read_bytes += skipped as u64;
     batch.counts.drop(DropReason::LongLine, 0, skipped as u64);
     skipped

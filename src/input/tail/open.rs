@@ -1,7 +1,8 @@
 //! Files appear, move and end: from paths to chains, and from chains to nothing.
 
-use super::chain::Chain;
+use super::chain::{Chain, position_of};
 use super::cut::{Cutting, key_names};
+use super::discover::Events;
 use super::file::TailFile;
 use super::follow::{Follower, now_ns};
 use super::rotation::{self, Resume, Sibling, continuation, strip_gz};
@@ -44,8 +45,10 @@ impl Follower {
 
     /// What the folders' events say.
     pub(super) fn handle_events(&mut self) {
-        let (paths, missed) = self.watcher.take();
-        let mut rescan = missed;
+        let Events { paths, lost, missed } = self.watcher.take();
+        // Without a folder the way to it must be watched.
+        let is_on_the_way = |folder: &PathBuf| self.inputs.iter().any(|i| i.patterns.pass(folder));
+        let mut rescan = missed || lost.iter().any(is_on_the_way);
         for path in paths {
             for input in 0..self.inputs.len() {
                 let id = self.by_path.get(&(input, path.clone())).copied();
@@ -83,9 +86,19 @@ impl Follower {
         }
         match self.by_path.get(&(input, real.clone())).copied() {
             Some(id) => self.rotated(id),
+            None if self.is_read_as_rotation(input, path) => {}
             None => self.open_chain(input, path, &real),
         }
         Ok(())
+    }
+
+    /// A rotated file that the glob takes too is read with the file that it was.
+    fn is_read_as_rotation(&mut self, input: usize, path: &Path) -> bool {
+        let is_live = |p: &PathBuf| {
+            self.by_path.contains_key(&(input, p.clone())) || self.inputs[input].patterns.takes(p) && p.is_file()
+        };
+        let live = rotation::live_of(path).into_iter().find(is_live);
+        live.inspect(|live| self.found(input, live)).is_some()
     }
 
     /// drave's own log: reading it would make it grow by reading it.
@@ -138,6 +151,7 @@ impl Follower {
                 if let Some(file) = chain.files.back_mut() {
                     file.gone.get_or_insert(now);
                 }
+                self.forget_if_empty(id);
             }
         }
     }
@@ -152,7 +166,10 @@ impl Follower {
         if let Some(file) = self.chains.get_mut(&id).and_then(|c| c.files.back_mut()) {
             file.gone.get_or_insert(Instant::now());
         }
-        self.by_path.remove(&(input, link.to_path_buf()));
+        let key = (input, link.to_path_buf());
+        if self.by_path.get(&key) == Some(&id) {
+            self.by_path.remove(&key);
+        }
         self.found(input, link);
     }
 
@@ -160,8 +177,7 @@ impl Follower {
     fn rotated(&mut self, id: u64) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let (input, real) = (chain.input, chain.real.clone());
-        let positions: Vec<Position> = chain.files.iter().rev().take(1).map(position_of).collect();
-        let known: Vec<u64> = chain.files.iter().map(|f| f.inode).collect();
+        let since = chain.current().map(TailFile::modified_at);
         let now = Instant::now();
         chain.files.iter_mut().for_each(|f| _ = f.gone.get_or_insert(now));
         let siblings = open_siblings(&real);
@@ -169,22 +185,15 @@ impl Follower {
         if siblings.last().is_none_or(|s| s.path != real) {
             return;
         }
-        let files = continuation(siblings, positions, &real).files;
-        for resume in files.into_iter().filter(|r| !known.contains(&r.sibling.inode)) {
-            // A compressed copy of what is already read, or being read.
-            if resume.sibling.gzip && self.is_copy(id, &resume.sibling) {
-                continue;
+        let old_names = chain.follow_names(&siblings);
+        let positions = chain.finished.iter().cloned().chain(chain.files.iter().map(position_of)).collect();
+        self.remove_rows(input, &old_names);
+        let is_wanted = |s: &Sibling| since.zip(s.modified).is_none_or(|(since, at)| at > since);
+        for resume in continuation(siblings, positions, &real, is_wanted).files {
+            if self.chains.get(&id).is_some_and(|c| !c.has(&resume.sibling)) {
+                self.append(id, input, resume);
             }
-            self.append(id, input, resume);
         }
-    }
-
-    fn is_copy(&self, id: u64, sibling: &Sibling) -> bool {
-        let known = |f: &TailFile| {
-            let len = f.fingerprint.len as usize;
-            len > 0 && sibling.head.len() >= len && super::file::fingerprint(&sibling.head[..len]) == f.fingerprint
-        };
-        self.chains.get(&id).is_some_and(|c| c.files.iter().any(known))
     }
 
     fn open_chain(&mut self, input: usize, path: &Path, real: &Path) {
@@ -193,10 +202,8 @@ impl Follower {
         let positions = self.known[input].take(real);
         let is_known = !positions.is_empty();
         let mut siblings = open_siblings(real);
-        if !is_known {
-            self.forget_old_rotations(input, &mut siblings, real);
-        }
-        let found = continuation(siblings, positions, real);
+        siblings.retain(|s| s.path == real || !self.by_identity.contains_key(&(input, s.device, s.inode)));
+        let found = continuation(siblings, positions, real, |s| self.is_wanted(input, s, path));
         self.next_id += 1;
         let id = self.next_id;
         let chain = Chain {
@@ -217,9 +224,10 @@ impl Follower {
         if let Some(folder) = real.parent() {
             self.watcher.watch(folder);
         }
+        self.remove_rows(input, &found.moved);
         self.count_vanished(input, &found.vanished);
         for mut resume in found.files {
-            if !is_known && self.begins_at_the_end(input) {
+            if !is_known && self.begins_at_the_end(input, &resume.sibling) {
                 resume.offset = self.end_of(input, &resume);
             }
             self.append(id, input, resume);
@@ -227,18 +235,29 @@ impl Follower {
         tracing::debug!(path = %path.display(), "following");
     }
 
-    /// Of a chain without positions only the current file is read, and what was written since the agent before was alive.
-    fn forget_old_rotations(&self, input: usize, siblings: &mut Vec<Sibling>, real: &Path) {
+    /// Of a chain without positions the current file is read, and of its rotated files what was written since the agent before
+    /// was alive, and what the glob takes by itself.
+    fn is_wanted(&self, input: usize, sibling: &Sibling, path: &Path) -> bool {
+        let named = sibling.path.file_name().map(|name| path.with_file_name(name));
+        if named.is_some_and(|named| self.inputs[input].patterns.takes(&named) && named.is_file()) {
+            return true;
+        }
         let known = &self.known[input];
-        let before = if known.first_start { None } else { known.last_alive };
-        let since = if self.started { Some(self.start_time) } else { before };
-        let is_new = |s: &Sibling| since.zip(s.modified).is_some_and(|(since, at)| at >= since);
-        siblings.retain(|s| s.path == real || is_new(s));
+        let since = match (self.started, known.first_start) {
+            (true, _) => Some(self.start_time),
+            (false, true) => return false,
+            (false, false) => known.last_alive,
+        };
+        since.zip(sibling.modified).is_none_or(|(since, at)| at >= since)
     }
 
-    /// `read_from_head off` holds for files that are there when drave starts for the first time.
-    fn begins_at_the_end(&self, input: usize) -> bool {
-        !self.started && self.known[input].first_start && !self.inputs[input].options.read_from_head
+    /// `read_from_head off` holds for files that are there when drave starts for the first time; not for those that were made
+    /// after a run that found none.
+    fn begins_at_the_end(&self, input: usize, sibling: &Sibling) -> bool {
+        let known = &self.known[input];
+        let made = sibling.file.metadata().and_then(|m| m.created()).ok();
+        let is_new = known.last_alive.zip(made).is_some_and(|(alive, made)| made > alive);
+        !self.started && known.first_start && !is_new && !self.inputs[input].options.read_from_head
     }
 
     /// The end of the file, or the beginning of the line that is being written there.
@@ -248,14 +267,16 @@ impl Follower {
         end
     }
 
+    /// A row that is still of use is put again, under the name and the inode that its file has now.
+    fn remove_rows(&mut self, input: usize, positions: &[Position]) {
+        let name = &self.inputs[input].name;
+        let remove = |p: &Position| Change::Remove { input: name.clone(), path: p.path.clone(), inode: p.inode };
+        self.changes.extend(positions.iter().map(|p| (input, remove(p))));
+    }
+
     fn count_vanished(&mut self, input: usize, vanished: &[Position]) {
+        self.remove_rows(input, vanished);
         for position in vanished {
-            let change = Change::Remove {
-                input: self.inputs[input].name.clone(),
-                path: position.path.clone(),
-                inode: position.inode,
-            };
-            self.changes.push((input, change));
             if !position.finished {
                 tracing::warn!(path = %position.path.display(), "a file is gone that was not known to be read to its end; what it still held is lost");
                 self.context.pipe.lost(self.inputs[input].number, LostReason::GoneBeforeRead, 0);
@@ -356,7 +377,7 @@ impl Follower {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let input = chain.input;
         let name = &self.inputs[input].name;
-        let mut rows = Vec::new();
+        let (mut rows, mut done) = (Vec::new(), Vec::new());
         super::positions::changes(chain, name, &mut rows);
         while chain.files.front().is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty()) {
             let Some(file) = chain.files.pop_front() else { break };
@@ -364,14 +385,19 @@ impl Follower {
             // The newest finished file tells a restart where the chain goes on; of a deleted one nothing is left to know.
             let keep = usize::from(!file.is_deleted());
             let end = chain.finished.len() - keep;
-            rows.extend(chain.finished.drain(..end).map(|p| Change::Remove {
-                input: name.clone(),
-                path: p.path,
-                inode: p.inode,
-            }));
+            done.extend(chain.finished.drain(..end));
         }
+        // A row may have passed to a new file that got the inode.
+        done.retain(|p| !chain.files.iter().any(|f| f.inode == p.inode && f.path == p.path));
         self.changes.extend(rows.into_iter().map(|row| (input, row)));
-        if chain.files.is_empty() {
+        self.remove_rows(input, &done);
+        self.forget_if_empty(id);
+    }
+
+    /// The chain goes with its name; a link whose file is away keeps it, because only the link says what may come back.
+    fn forget_if_empty(&mut self, id: u64) {
+        let is_over = |c: &Chain| c.files.is_empty() && c.link.symlink_metadata().is_err();
+        if self.chains.get(&id).is_some_and(is_over) {
             self.forget_chain(id);
         }
     }
@@ -404,7 +430,8 @@ impl Follower {
         let now_ns = now_ns();
         let offset = file.read;
         let mut cutting = Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset, now_ns };
-        let consumed = cutting.last_line(&mut self.batch, mark);
+        let start = cutting.lines(&mut self.batch);
+        let consumed = cutting.last_line(&mut self.batch, start, mark);
         self.hand_over(id, index, consumed);
     }
 
@@ -421,18 +448,6 @@ impl Follower {
         let end = chain.files[index].read;
         chain.files[index].progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);
-    }
-}
-
-fn position_of(file: &TailFile) -> Position {
-    Position {
-        path: file.path.clone(),
-        device: file.device,
-        inode: file.inode,
-        fingerprint: file.fingerprint,
-        settled: file.read,
-        open: Vec::new(),
-        finished: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rows of an input's files: taken up at the start, written each second.
 
 use super::chain::Chain;
+use super::rotation;
 use crate::state::{Change, Position, State};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(super) struct Known {
     by_folder: HashMap<PathBuf, Vec<Position>>,
-    /// Nothing at all was known: this is the first start.
+    /// Nothing at all was known, and nothing that was known can have been lost: this is the first start.
     pub(super) first_start: bool,
     /// When the agent before was last alive.
     pub(super) last_alive: Option<SystemTime>,
@@ -21,7 +22,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn load(state: &State, input: &str) -> Self {
         let positions = state.positions(input);
-        let first_start = positions.is_empty();
+        let first_start = positions.is_empty() && state.is_complete();
         let mut known = Self { by_folder: HashMap::new(), first_start, last_alive: state.last_alive() };
         known.give_back(positions);
         known
@@ -37,13 +38,8 @@ impl Known {
 
     /// The positions of a file and its rotations; they are given out once.
     pub(super) fn take(&mut self, live: &Path) -> Vec<Position> {
-        let (Some(folder), Some(name)) = (live.parent(), live.file_name()) else { return Vec::new() };
-        let Some(positions) = self.by_folder.get_mut(folder) else { return Vec::new() };
-        let name = name.as_encoded_bytes();
-        let of_chain = |p: &Position| {
-            let other = p.path.file_name().unwrap_or_default().as_encoded_bytes();
-            other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'.' | b'-'))
-        };
+        let Some(positions) = live.parent().and_then(|folder| self.by_folder.get_mut(folder)) else { return Vec::new() };
+        let of_chain = |p: &Position| rotation::is_name_of(&p.path, live);
         let (taken, left) = std::mem::take(positions).into_iter().partition(of_chain);
         *positions = left;
         taken

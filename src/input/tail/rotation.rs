@@ -21,6 +21,7 @@ pub(super) struct Sibling {
     /// With `.gz`, if it has it.
     pub(super) path: PathBuf,
     pub(super) file: File,
+    pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) gzip: bool,
     /// Its first bytes, decompressed.
@@ -47,6 +48,7 @@ impl Sibling {
         Ok(Some(Self {
             path: path.to_path_buf(),
             file,
+            device: meta.dev(),
             inode: meta.ino(),
             gzip,
             head,
@@ -56,7 +58,7 @@ impl Sibling {
 
     /// Is this the file of that position? With the fingerprint either the inode or the name must agree; a compressed copy has
     /// another inode, so that folder, name and fingerprint decide.
-    fn is(&self, position: &Position, live: &Path) -> bool {
+    pub(super) fn is(&self, position: &Position, live: &Path) -> bool {
         let known = position.fingerprint.len as usize;
         if self.head.len() < known || fingerprint(&self.head[..known]) != position.fingerprint {
             return false;
@@ -65,7 +67,7 @@ impl Sibling {
             return !self.gzip && self.inode == position.inode;
         }
         let named = strip_gz(&self.path) == position.path;
-        let renamed_and_compressed = self.gzip && position.path == live;
+        let renamed_and_compressed = self.gzip && is_name_of(&position.path, live);
         self.inode == position.inode || named || renamed_and_compressed
     }
 }
@@ -89,25 +91,33 @@ pub(super) fn strip_gz(path: &Path) -> PathBuf {
 
 /// The rotated files of `live`, oldest first.
 pub(super) fn rotated(live: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (live.parent(), live.file_name().and_then(|n| n.to_str())) else { return Vec::new() };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let suffix_of = |path: &Path| {
-        let rest = path.file_name()?.to_str()?.strip_prefix(name)?.to_owned();
-        let rest = rest.strip_suffix(".gz").unwrap_or(&rest).to_owned();
-        is_rotation(&rest).then_some(rest)
-    };
-    let mut found: Vec<(Age, PathBuf)> = entries
-        .filter_map(|e| {
-            let path = e.path();
-            let suffix = suffix_of(&path)?;
-            Some((Age::of(&suffix), path))
-        })
-        .collect();
+    let entries = live.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let aged = |path: PathBuf| Some((Age::of(&suffix(&path, live).filter(|s| !s.is_empty())?), path));
+    let mut found: Vec<(Age, PathBuf)> = entries.filter_map(|e| aged(e.path())).collect();
     found.sort();
     // While kubelet compresses both names are there: the plain one is whole.
     let plain: Vec<PathBuf> = found.iter().map(|(_, p)| p.clone()).filter(|p| strip_gz(p) == *p).collect();
     found.retain(|(_, p)| strip_gz(p) == *p || !plain.contains(&strip_gz(p)));
     found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Is `path` the name of `live` or of a rotation of it, in the same folder?
+pub(super) fn is_name_of(path: &Path, live: &Path) -> bool {
+    path == live || suffix(path, live).is_some()
+}
+
+/// The files of which `path`, by its name, can be a rotation.
+pub(super) fn live_of(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let ends = name.char_indices().filter(|(at, _)| *at > 0 && is_rotation(&name[*at..]));
+    ends.map(|(at, _)| path.with_file_name(&name[..at])).collect()
+}
+
+/// What a rotation added to the name of `live`, without `.gz`; `None` for another file.
+fn suffix(path: &Path, live: &Path) -> Option<String> {
+    let rest = path.file_name()?.to_str()?.strip_prefix(live.file_name()?.to_str()?)?;
+    let rest = rest.strip_suffix(".gz").unwrap_or(rest);
+    (rest.is_empty() || is_rotation(rest)).then(|| rest.to_owned())
 }
 
 /// `.1`, `.20241120-080000`, `-20241120`: digits behind a point or a dash.
@@ -144,35 +154,47 @@ pub(super) struct Resume {
 }
 
 /// Where reading goes on.
+#[derive(Default)]
 pub(super) struct Continuation {
     /// Oldest first.
     pub(super) files: Vec<Resume>,
+    /// Positions whose files have another name or inode now, under which they are kept from now on.
+    pub(super) moved: Vec<Position>,
     /// Positions whose files are not there any more.
     pub(super) vanished: Vec<Position>,
 }
 
-/// Decides with the positions that are known of this chain. `siblings`: oldest first, the current file last.
-pub(super) fn continuation(siblings: Vec<Sibling>, positions: Vec<Position>, live: &Path) -> Continuation {
-    let mut left = positions;
+/// Decides with the positions that are known of this chain. `siblings`: oldest first, the current file last. Where no position
+/// tells where the chain goes on, `is_wanted` decides about its rotated files.
+pub(super) fn continuation(
+    siblings: Vec<Sibling>,
+    positions: Vec<Position>,
+    live: &Path,
+    is_wanted: impl Fn(&Sibling) -> bool,
+) -> Continuation {
+    let mut found = Continuation { vanished: positions, ..Continuation::default() };
     let matched: Vec<Option<Position>> = siblings
         .iter()
         .map(|sibling| {
-            let at = left.iter().position(|p| sibling.is(p, live))?;
-            Some(left.swap_remove(at))
+            let at = found.vanished.iter().position(|p| sibling.is(p, live))?;
+            Some(found.vanished.swap_remove(at))
         })
         .collect();
-    let first = matched.iter().position(Option::is_some).unwrap_or(0);
+    let first = matched.iter().position(Option::is_some);
     let last = siblings.len().saturating_sub(1);
-    let resume = |(index, (sibling, position)): (usize, (Sibling, Option<Position>))| {
-        let resume = match position {
-            Some(p) if p.finished && p.open.is_empty() && index < last => return None,
-            Some(p) => Resume { sibling, offset: p.settled, open: p.open },
-            None => Resume { sibling, offset: 0, open: Vec::new() },
-        };
-        (index >= first).then_some(resume)
-    };
-    let files = siblings.into_iter().zip(matched).enumerate().filter_map(resume).collect();
-    Continuation { files, vanished: left }
+    for (index, (sibling, position)) in siblings.into_iter().zip(matched).enumerate() {
+        let is_before = first.is_some_and(|first| index < first);
+        match position {
+            Some(p) if p.finished && p.open.is_empty() && index < last => {}
+            Some(p) => {
+                found.files.push(Resume { offset: p.settled, open: p.open.clone(), sibling });
+                found.moved.push(p);
+            }
+            None if is_before || first.is_none() && index < last && !is_wanted(&sibling) => {}
+            None => found.files.push(Resume { sibling, offset: 0, open: Vec::new() }),
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -200,5 +222,53 @@ mod tests {
         assert_eq!(found("0.log"), ["0.log.20241120-080000.gz", "0.log.20241120-090000"]);
         ["app.log", "app.log.1", "app.log.10.gz", "app.log.2.gz", "app.log-20240101"].into_iter().for_each(touch);
         assert_eq!(found("app.log"), ["app.log.10.gz", "app.log.2.gz", "app.log.1", "app.log-20240101"]);
+    }
+
+    #[test]
+    fn names_tell_whose_rotation_a_file_is() {
+        let live = |name: &str| live_of(Path::new(name)).into_iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+        assert_eq!(live("/x/a.log.1"), ["/x/a.log"]);
+        assert_eq!(live("/x/a.log-2024-01"), ["/x/a.log", "/x/a.log-2024"]);
+        assert!(live("/x/a.log").is_empty() && live("/x/a.log.bak").is_empty());
+        let is = |path: &str| is_name_of(Path::new(path), Path::new("/x/a.log"));
+        assert!(is("/x/a.log") && is("/x/a.log.1") && is("/x/a.log-20240101.gz"));
+        assert!(!is("/x/a.log-debug.log") && !is("/x/a.log.1.log") && !is("/x/b.log"));
+    }
+
+    fn position(file: &Sibling, path: &Path, settled: u64) -> Position {
+        let path = path.to_path_buf();
+        let fingerprint = fingerprint(&file.head);
+        Position { path, device: file.device, inode: file.inode, fingerprint, settled, open: Vec::new(), finished: false }
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_beginning_with_its_inode_or_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let live = folder.path().join("a.log");
+        let open = || Sibling::open(&live).ok().flatten().expect("a file");
+        fs::write(&live, "one line\n").expect("written");
+        let known = position(&open(), &live, 5);
+        let resume = |p: Position| continuation(vec![open()], vec![p], &live, |_| true).files[0].offset;
+        assert_eq!(resume(Position { device: known.device + 1, ..known.clone() }), 5, "another device number");
+        assert_eq!(resume(Position { inode: known.inode + 1, ..known.clone() }), 5, "a copy under its name");
+        assert_eq!(resume(Position { path: folder.path().join("b.log"), ..known.clone() }), 5, "renamed");
+        let moved = Position { path: folder.path().join("b.log"), inode: known.inode + 1, ..known.clone() };
+        assert_eq!(resume(moved), 0, "neither name nor inode");
+        fs::write(&live, "two line\n").expect("written");
+        assert_eq!(resume(known), 0, "the same inode and size, another beginning");
+    }
+
+    #[test]
+    fn rotated_files_that_no_position_knows_are_read_only_where_they_are_wanted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ["a.log.2", "a.log.1", "a.log"].map(|name| folder.path().join(name));
+        for path in &paths {
+            fs::write(path, path.display().to_string()).expect("written");
+        }
+        let open = || paths.iter().filter_map(|p| Sibling::open(p).ok().flatten()).collect::<Vec<_>>();
+        let count = |positions, wanted| continuation(open(), positions, &paths[2], |_| wanted).files.len();
+        assert_eq!((count(Vec::new(), false), count(Vec::new(), true)), (1, 3));
+        let known = position(&open()[1], &paths[2], 3);
+        assert_eq!(count(vec![known], false), 2, "what is newer than a known file was never read");
     }
 }

@@ -175,3 +175,16 @@ fn line_format(section: &Section, options: &TailOptions, config: &Config, report
     }
     format
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Of a section with these options, in a flow mapping.
+    pub(super) fn for_test(options: &str) -> Self {
+        use crate::config::{Environment, Syntax, load_text};
+        let text = format!("pipeline: {{inputs: [{{name: tail, {options}}}]}}");
+        let mut report = Report::default();
+        let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
+        let settings = Self::new(&config.inputs[0], 0, 0, &config, &mut report);
+        settings.unwrap_or_else(|| panic!("{report}"))
+    }
+}

@@ -1,0 +1,217 @@
+//! The steps of the one pass, each for itself, over one block of 256 KiB: `cargo bench --bench micro`.
+//!
+//! Throughput is in bytes of the log and in records. Below each row stand the allocations of one whole block: where there are
+//! none, no record costs one.
+#![allow(missing_docs, reason = "the macro of the benches writes functions")]
+
+mod lines;
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{AllocProfiler, Bencher, black_box};
+use drave::net::gzip;
+use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
+use drave::record::time::{DateFormat, Rfc3339, push_date};
+use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
+use lines::Lines;
+use std::sync::Arc;
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const BLOCK_BYTES: usize = 256 << 10;
+const JOINED_BYTES_MAX: usize = 2_000_000;
+/// As container runtimes cut long lines.
+const PIECE_BYTES: usize = 16 << 10;
+
+fn main() {
+    divan::main();
+}
+
+/// A batch with a block of whole lines, of a source as the kubernetes filter leaves it.
+fn batch_of(lines: impl Fn(&mut Lines, &mut Vec<u8>)) -> Batch {
+    let mut draft = SourceDraft { text_key: "log".into(), ..SourceDraft::default() };
+    let pod = serde_json::json!({
+        "pod_name": "web-6d5f7c9b8-k2x4q", "namespace_name": "shop", "container_name": "web",
+        "pod_id": "3f0c2a9e-5b1d-4c7e-9a42-6f1e8d7b0c35", "docker_id": "9c1f4e7ab2d85063".repeat(4),
+    });
+    draft.share("kubernetes", pod, true);
+    let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
+    let mut source = Lines::new(0);
+    while batch.text.len() < BLOCK_BYTES {
+        lines(&mut source, &mut batch.text);
+    }
+    batch.keys = &KeyNames::CRI;
+    batch.utf8 = true;
+    batch
+}
+
+fn cri_block() -> Batch {
+    batch_of(Lines::push_cri)
+}
+
+/// Every line is 40 KB, so it comes in three pieces.
+fn pieces_block() -> Batch {
+    batch_of(|source, out| {
+        let mut text = Vec::new();
+        while text.len() < 40_000 {
+            source.push_text(&mut text);
+        }
+        let chunks: Vec<&[u8]> = text.chunks(PIECE_BYTES).collect();
+        for (index, chunk) in chunks.iter().enumerate() {
+            let tag = if index + 1 == chunks.len() { "F" } else { "P" };
+            out.extend_from_slice(format!("2026-11-20T08:00:00.000184213Z stdout {tag} ").as_bytes());
+            out.extend_from_slice(chunk);
+            out.push(b'\n');
+        }
+    })
+}
+
+/// What tail does with a block of CRI lines.
+fn cut(batch: &mut Batch, end: usize, clock: &mut Rfc3339, joiner: &mut Joiner) {
+    let mut at = 0;
+    while let Some(len) = memchr::memchr(b'\n', &batch.text[at..end]) {
+        if let Some(piece) = cri::piece(&batch.text[at..at + len], at, clock) {
+            joiner.add(batch, &piece, at as u64, (len + 1) as u32, false);
+        }
+        at += len + 1;
+    }
+}
+
+/// Runs a step over the same block again and again. One run before the first makes room, as the reading thread's batch has it.
+fn over_block(bencher: Bencher<'_, '_>, mut batch: Batch, mut step: impl FnMut(&mut Batch, usize)) {
+    let end = batch.text.len();
+    let records = memchr::memchr_iter(b'\n', &batch.text).count();
+    let mut again = |batch: &mut Batch| {
+        batch.text.truncate(end);
+        batch.records.clear();
+        batch.fields.clear();
+        step(batch, end);
+    };
+    again(&mut batch);
+    let counted = bencher.counter(BytesCount::new(end)).counter(ItemsCount::new(records));
+    counted.bench_local(|| again(black_box(&mut batch)));
+}
+
+#[divan::bench]
+fn newlines(bencher: Bencher<'_, '_>) {
+    over_block(bencher, cri_block(), |batch, end| {
+        black_box(memchr::memchr_iter(b'\n', &batch.text[..end]).count());
+    });
+}
+
+#[divan::bench]
+fn cut_and_cri(bencher: Bencher<'_, '_>) {
+    let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    over_block(bencher, cri_block(), move |batch, end| cut(batch, end, &mut clock, &mut joiner));
+}
+
+#[divan::bench]
+fn partial_join(bencher: Bencher<'_, '_>) {
+    let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    over_block(bencher, pieces_block(), move |batch, end| {
+        cut(batch, end, &mut clock, &mut joiner);
+        joiner.opened.clear();
+        joiner.closed.clear();
+    });
+}
+
+#[divan::bench]
+fn docker_json(bencher: Bencher<'_, '_>) {
+    let batch = batch_of(|source, out| {
+        let mut text = Vec::new();
+        source.push_text(&mut text);
+        text.push(b'\n');
+        out.extend_from_slice(b"{\"log\":");
+        json::push_string(out, &text);
+        out.extend_from_slice(b",\"stream\":\"stdout\",\"time\":\"2026-11-20T08:00:00.000184213Z\"}\n");
+    });
+    let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    over_block(bencher, batch, move |batch, end| {
+        let mut at = 0;
+        while let Some(len) = memchr::memchr(b'\n', &batch.text[at..end]) {
+            if let Some(piece) = docker::piece(batch, Span::new(at, at + len), &mut clock) {
+                joiner.add(batch, &piece, at as u64, (len + 1) as u32, false);
+            }
+            at += len + 1;
+        }
+    });
+}
+
+#[divan::bench]
+fn utf8(bencher: Bencher<'_, '_>) {
+    over_block(bencher, cri_block(), |batch, end| {
+        black_box(simdutf8::basic::from_utf8(&batch.text[..end]).is_ok());
+    });
+}
+
+/// As the output http writes it, with the pod.
+#[divan::bench]
+fn json_encode(bencher: Bencher<'_, '_>) {
+    let mut batch = cri_block();
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let mut out = Vec::new();
+    let mut encode = || {
+        out.clear();
+        for record in &batch.records {
+            out.extend_from_slice(b"{\"date\":");
+            push_date(&mut out, record.time_ns, DateFormat::Double);
+            json::push_members(&mut out, &batch, record, true);
+            out.extend_from_slice(b"}\n");
+        }
+        out.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// The parser json: members become fields. Lines of the block that are no JSON stay as they are.
+#[divan::bench]
+fn json_fields(bencher: Bencher<'_, '_>) {
+    let batch = batch_of(|source, out| {
+        source.push_text(out);
+        out.push(b'\n');
+    });
+    let parser = JsonParser::plain();
+    over_block(bencher, batch, move |batch, end| {
+        let mut at = 0;
+        while let Some(len) = memchr::memchr(b'\n', &batch.text[at..end]) {
+            let text = Span::new(at, at + len);
+            batch.records.push(Record { text, shape: Shape::Line, ..Record::default() });
+            let record = batch.records.len() - 1;
+            let _ = parser.parse(batch, record);
+            at += len + 1;
+        }
+    });
+}
+
+#[divan::bench(args = [1, 6])]
+fn compress(bencher: Bencher<'_, '_>, level: u32) {
+    let mut body = Vec::new();
+    let mut source = Lines::new(0);
+    while body.len() < 1_000_000 {
+        source.push_cri(&mut body);
+    }
+    let mut out = Vec::new();
+    gzip(level, &body, &mut out);
+    bencher.counter(BytesCount::new(body.len())).bench_local(|| {
+        out.clear();
+        gzip(level, black_box(&body), &mut out);
+        out.len()
+    });
+}
+
+/// What a batch of 800 records costs in tickets, with its pieces in two requests: add, add, settle, settle, look.
+#[divan::bench]
+fn settle(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(800usize)).bench(|| {
+        let ticket = Ticket::default();
+        let (first, second) = (ticket.clone(), ticket.clone());
+        black_box(&first).add(500);
+        black_box(&second).add(300);
+        first.settle(500);
+        second.settle(300);
+        ticket.is_settled()
+    });
+}

@@ -122,7 +122,7 @@ fn a_second_signal_ends_at_once() {
     let start = Instant::now();
     running.agent.signal(Signal::INT);
     assert_eq!(running.agent.wait(SOON).expect("it ends").code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(running.agent.stderr().contains("not delivered within the grace period"), "{}", running.agent.stderr());
 }
 

@@ -182,12 +182,13 @@ impl Delivery {
     fn wait_before_next(&self, backoff: &mut Backoff, after: Option<Duration>, lasting: bool) -> Duration {
         let wait = backoff.wait();
         match after {
-            // A destination that asks for no time at all has the usual one: it would be asked without a pause.
-            Some(after) if after > wait => {
+            // Less is no wish that could be granted: the destination would be asked without a pause.
+            Some(after) if after >= Backoff::BASE => {
                 let until = Instant::now() + after;
                 let mut closed_until = lock(&self.closed_until);
                 *closed_until = Some(closed_until.map_or(until, |other| other.max(until)));
-                after
+                // Not all agents that were told the same come back in the same moment.
+                after + wait.min(Backoff::BASE)
             }
             _ if lasting => LASTING_WAIT.max(wait),
             _ => wait,

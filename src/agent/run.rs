@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often the lock of the state folder is tried while another agent has it.
 const LOCK_RETRY: Duration = Duration::from_secs(1);
 /// So long an input may take after its deadline to commit its positions: a disk that hangs must not hold up the end.
-const LAST_COMMIT: Duration = Duration::from_secs(1);
+const LAST_COMMIT: Duration = Duration::from_secs(2);
 /// After this the rows of files that are gone are forgotten; an empty scan alone never does that.
 const RETIRE_AFTER: Duration = Duration::from_secs(14 * 86_400);
 

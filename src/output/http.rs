@@ -203,9 +203,18 @@ fn headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Opt
         (None, Some(token)) => Some(format!("Bearer {token}")),
         (None, None) => None,
     };
-    if let Some(mut value) = authorization.and_then(|text| HeaderValue::try_from(text).ok()) {
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+    match authorization.map(HeaderValue::try_from) {
+        Some(Ok(mut value)) => {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Some(Err(_)) => {
+            let at = section.get("bearer_token").map(|e| &e.value_at);
+            let hint = "it holds a line end or another control character: was it read from a file with all its lines?";
+            report.error(at, "the bearer token of output http cannot stand in a header", Some(hint.to_owned()));
+            return None;
+        }
+        None => {}
     }
     Some(headers)
 }

@@ -6,6 +6,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Of the control group's memory limit, the part that may be held; the rest is the process itself and what it reads.
+const CGROUP_PERCENT: u64 = 40;
+/// Where the limit stands: control groups of version 2, then 1, as a container sees its own.
+const CGROUP_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
+/// The configured limit, as far as the control group leaves room for it.
+pub(super) fn limit(configured: u64) -> usize {
+    let cgroup = CGROUP_FILES.iter().find_map(|file| std::fs::read_to_string(file).ok());
+    within_cgroup(configured, cgroup.as_deref()) as usize
+}
+
+/// `max`, and the huge number that version 1 has in its place, are no limit.
+fn within_cgroup(configured: u64, cgroup: Option<&str>) -> u64 {
+    let limit = cgroup.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
+    configured.min(limit / 100 * CGROUP_PERCENT)
+}
+
 /// Bytes held per output, and the share of each.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -15,7 +32,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(limit: usize, outputs: usize) -> Self {
-        Self { share: limit / outputs.max(1), held: (0..outputs).map(|_| AtomicUsize::new(0)).collect() }
+        Self { share: (limit / outputs.max(1)).max(1), held: (0..outputs).map(|_| AtomicUsize::new(0)).collect() }
     }
 
     pub(super) fn add(&self, output: usize, bytes: usize) {
@@ -65,6 +82,20 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_control_group_with_little_memory_lowers_the_limit() {
+        let limit = 24_000_000;
+        for (cgroup, expect) in [
+            (None, limit),
+            (Some("max\n"), limit),
+            (Some("9223372036854771712\n"), limit),
+            (Some("33554400\n"), 13_421_760),
+            (Some("nonsense"), limit),
+        ] {
+            assert_eq!(within_cgroup(limit, cgroup), expect, "{cgroup:?}");
+        }
+    }
 
     #[test]
     fn what_is_held_is_free_again_when_it_is_dropped() {

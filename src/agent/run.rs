@@ -2,7 +2,7 @@
 
 use super::delivery::{Delivery, Progress};
 use super::ledger::Ledger;
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::pipeline::{Lane, Pipeline};
 use super::plan::{Plan, PlannedOutput};
 use crate::admin::{self, Gauge, Listen, Snapshot, Subject};
@@ -192,7 +192,7 @@ impl Running {
     fn start(plan: Plan, made: Vec<Made>, stops: &[Arc<Stop>], state: Arc<State>) -> Result<Self, RunError> {
         let mut plan = plan;
         let ledger = Arc::new(Ledger::new(plan.input_names.len(), made.len()));
-        let memory = Arc::new(Memory::new(plan.service.mem_limit.0 as usize, made.len()));
+        let memory = Arc::new(Memory::new(memory::limit(plan.service.mem_limit.0), made.len()));
         let mut receivers = Vec::new();
         let lanes: Vec<Arc<Lane>> = made
             .into_iter()

@@ -1,6 +1,6 @@
 //! The options that every input, every filter and every output has.
 
-use super::{LogLevel, OptionValue, Size};
+use super::{OptionValue, Size};
 
 crate::options! {
     /// What every input has.
@@ -9,14 +9,13 @@ crate::options! {
         alias: String, "alias", optional;
         /// What routes its records to filters and outputs.
         tag: String, "tag", optional;
-        /// How much it says; without it the service's level holds.
-        log_level: LogLevel, "log_level", optional;
         /// Its share of the memory limit.
         mem_buf_limit: Size, "mem_buf_limit", optional;
         /// Off: its records go to no output.
         routable: bool, "routable", default "on";
     }
     no_effect {
+        "log_level": "the service's level holds for all";
         "storage.type": "the file that is read is the first buffer";
         "storage.pause_on_chunks_overlimit": "a full output always stops the reading of what is routed to it";
         "log_suppress_interval": "repeated messages are always held back";
@@ -35,10 +34,9 @@ crate::options! {
         match_regex: String, "match_regex", optional;
         /// A name of its own, for messages and metrics.
         alias: String, "alias", optional;
-        /// How much it says; without it the service's level holds.
-        log_level: LogLevel, "log_level", optional;
     }
     no_effect {
+        "log_level": "the service's level holds for all";
         "log_suppress_interval": "repeated messages are always held back";
     }
 }
@@ -52,12 +50,11 @@ crate::options! {
         match_regex: String, "match_regex", optional;
         /// A name of its own, for messages, metrics and its spool.
         alias: String, "alias", optional;
-        /// How much it says; without it the service's level holds.
-        log_level: LogLevel, "log_level", optional;
         /// How often a request is sent again before it is given up: a number, `no_limits` or `no_retries`.
         retry_limit: RetryLimit, "retry_limit", optional;
     }
     no_effect {
+        "log_level": "the service's level holds for all";
         "workers": "all outputs share the service's threads";
         "storage.total_limit_size": "an output's memory share and spool limit what waits for it";
         "log_suppress_interval": "repeated messages are always held back";

@@ -55,7 +55,9 @@ impl Gauge {
             Self::MemoryHeld => ("output_memory_bytes", "Memory held for what is not yet delivered"),
             Self::InFlight => ("output_requests_in_flight", "Requests under way, waits for another attempt included"),
             Self::Stalled => ("output_stalled", "1 when nothing was delivered for 60 s though there is work"),
-            Self::UnwatchedFolders => ("input_unwatched_folders", "Folders without directory events; scans find their files"),
+            Self::UnwatchedFolders => {
+                ("input_unwatched_folders", "Folders without directory events; scans find their files")
+            }
             Self::StateDurable => ("state_durable", "1 when positions are kept on disk"),
             Self::Uptime => ("uptime_seconds", "Seconds since the start"),
         }

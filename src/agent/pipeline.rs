@@ -165,10 +165,11 @@ impl Pipeline {
                 let before = request.pieces.list.len();
                 from = lane.output.encode_some(batch, from, &mut request.pieces, &lane.limits);
                 self.count(lane, request, batch, before);
-                if self.is_full(lane, request) || lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed) {
-                    if let Some((key, request)) = open.remove_entry(key) {
-                        self.finish(lane, key, request);
-                    }
+                let at_once = lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed);
+                if (at_once || self.is_full(lane, request))
+                    && let Some((key, request)) = open.remove_entry(key)
+                {
+                    self.finish(lane, key, request);
                 }
             }
             if !self.memory.has_room(*number) {

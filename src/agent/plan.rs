@@ -42,7 +42,11 @@ impl Plan {
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         if config.inputs.is_empty() {
-            report.error(None, "the configuration has no input", Some("add one, as `name: tail` under `inputs`".into()));
+            report.error(
+                None,
+                "the configuration has no input",
+                Some("add one, as `name: tail` under `inputs`".into()),
+            );
         }
         if report.has_errors() {
             return None;

@@ -55,7 +55,9 @@ pub fn main() -> u8 {
         (Some(Command::Check { file }), _) => check::check(&file),
         (Some(Command::Run { config }), _) | (None, Some(config)) => run::run(&config),
         (None, None) => {
-            eprintln!("error: no configuration\n  hint: drave -c FILE runs one, drave check FILE checks it, drave --help shows more");
+            eprintln!(
+                "error: no configuration\n  hint: drave -c FILE runs one, drave check FILE checks it, drave --help shows more"
+            );
             exit::USAGE
         }
     }

@@ -88,8 +88,12 @@ impl<'a> Container<'a> {
         let (namespace, rest) = rest.split_once('_')?;
         let (container, id) = rest.rsplit_once('-')?;
         let known = id.len() == ID_LEN && id.bytes().all(|b| b.is_ascii_hexdigit());
-        (known && !pod.is_empty() && !namespace.is_empty() && !container.is_empty())
-            .then_some(Self { pod, namespace, container, id })
+        (known && !pod.is_empty() && !namespace.is_empty() && !container.is_empty()).then_some(Self {
+            pod,
+            namespace,
+            container,
+            id,
+        })
     }
 }
 
@@ -109,8 +113,12 @@ impl<'a> Pod<'a> {
         let (container, pod, root) = (parts.next()?, parts.next()?, parts.next()?);
         let (namespace, rest) = pod.split_once('_')?;
         let (name, uid) = rest.rsplit_once('_')?;
-        (root == "pods" && !namespace.is_empty() && !name.is_empty() && !uid.is_empty())
-            .then_some(Self { namespace, name, uid, container })
+        (root == "pods" && !namespace.is_empty() && !name.is_empty() && !uid.is_empty()).then_some(Self {
+            namespace,
+            name,
+            uid,
+            container,
+        })
     }
 }
 

@@ -93,7 +93,10 @@ mod tests {
         let time = r#""time":"2024-03-01T10:00:00.1Z""#;
         check(&format!(r#"{{"log":"hi\n","stream":"stdout",{time}}}"#), Some(("hi\n", Stream::Stdout, false, 0)));
         check(&format!(r#"{{"log":"half","stream":"stderr",{time}}}"#), Some(("half", Stream::Stderr, true, 0)));
-        check(&format!(r#"{{{time},"log":"\u00e9\"\n","attrs":{{"a":"b"}}}}"#), Some(("é\"\n", Stream::None, false, 1)));
+        check(
+            &format!(r#"{{{time},"log":"\u00e9\"\n","attrs":{{"a":"b"}}}}"#),
+            Some(("é\"\n", Stream::None, false, 1)),
+        );
         check(&format!(r#"{{"log":"","stream":"stdout",{time}}}"#), Some(("", Stream::Stdout, true, 0)));
         check(r#"{"log":"no time\n","stream":"stdout"}"#, None);
         check(r#"{"log":"bad time\n","stream":"stdout","time":"today"}"#, None);

@@ -138,7 +138,9 @@ fn keep_last_of_each_key(batch: &mut Batch, from: usize) {
     let count = batch.fields.len() - from;
     let doubled: Vec<usize> = if count <= FEW_KEYS {
         let fields = &batch.fields[from..];
-        let again = |i: &usize| fields[i + 1..].iter().any(|f| f.key.len == fields[*i].key.len && f.key.of(text) == fields[*i].key.of(text));
+        let again = |i: &usize| {
+            fields[i + 1..].iter().any(|f| f.key.len == fields[*i].key.len && f.key.of(text) == fields[*i].key.of(text))
+        };
         (0..count).filter(again).collect()
     } else {
         let mut seen = std::collections::HashSet::new();

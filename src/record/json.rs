@@ -61,11 +61,13 @@ fn is_special(byte: u8) -> bool {
 fn special_mask(step: &[u8; STEP]) -> u32 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const LOW: u64 = 0x7F * ONES;
+    const QUOTES: u64 = b'"' as u64 * ONES;
+    const BACKSLASHES: u64 = b'\\' as u64 * ONES;
     // The high bit of each byte that is zero.
     let zero = |word: u64| !(((word & LOW) + LOW) | word);
     let marks = |word: u64| {
         let control = !(((word & LOW) + 0x60 * ONES) | word);
-        (control | zero(word ^ u64::from(b'"') * ONES) | zero(word ^ u64::from(b'\\') * ONES)) & !LOW
+        (control | zero(word ^ QUOTES) | zero(word ^ BACKSLASHES)) & !LOW
     };
     let whole = u128::from_le_bytes(*step);
     let (first, second) = (marks(whole as u64), marks((whole >> 64) as u64));
@@ -243,7 +245,10 @@ mod tests {
         check(b"plain", r#""plain""#);
         check(br#"{"a":"b\c"}"#, r#""{\"a\":\"b\\c\"}""#);
         check(b"tab\there\nend\r\x08\x0c\x01\x1f", r#""tab\there\nend\r\b\f\u0001\u001f""#);
-        check(b"a text longer than a step of \"sixteen\" bytes\n", r#""a text longer than a step of \"sixteen\" bytes\n""#);
+        check(
+            b"a text longer than a step of \"sixteen\" bytes\n",
+            r#""a text longer than a step of \"sixteen\" bytes\n""#,
+        );
         check("naïve 日本語".as_bytes(), "\"naïve 日本語\"");
     }
 

@@ -313,11 +313,10 @@ mod tests {
         for (text, expect) in [
             ("{}", Some(vec![])),
             (r#" { "a" : 1 } "#, Some(vec![pair("a", "1")])),
-            (r#"{"a":"x\"y","b":[1,{"c":null}],"d":-1.5e3}"#, Some(vec![
-                pair("a", r#""x\"y""#),
-                pair("b", r#"[1,{"c":null}]"#),
-                pair("d", "-1.5e3"),
-            ])),
+            (
+                r#"{"a":"x\"y","b":[1,{"c":null}],"d":-1.5e3}"#,
+                Some(vec![pair("a", r#""x\"y""#), pair("b", r#"[1,{"c":null}]"#), pair("d", "-1.5e3")]),
+            ),
             (r#"{"a":01}"#, None),
             (r#"{"a":+1}"#, None),
             (r#"{"a":.5}"#, None),

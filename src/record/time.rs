@@ -65,7 +65,8 @@ fn civil_seconds(text: &[u8; 19]) -> Option<i64> {
     let signs = [text[4], text[7], text[13], text[16]] == *b"--::" && matches!(text[10], b'T' | b't');
     let (year, month, day) = (digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?);
     let (hour, minute, second) = (digits(&text[11..13])?, digits(&text[14..16])?, digits(&text[17..19])?);
-    let fits = signs && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let fits =
+        signs && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     fits.then(|| days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second)
 }
 
@@ -235,7 +236,17 @@ impl Default for Parts {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
     "december",
 ];
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
@@ -312,8 +323,9 @@ impl Parts {
                 Some(bare.trim_start_matches(|c: char| c.is_ascii_digit()))
             }
             'z' => {
-                let end = text.find(|c: char| !matches!(c, '+' | '-' | ':' | '0'..='9' | 'Z' | 'z')).unwrap_or(text.len());
-                self.offset = zone_offset(text[..end].as_bytes())?;
+                let end =
+                    text.find(|c: char| !matches!(c, '+' | '-' | ':' | '0'..='9' | 'Z' | 'z')).unwrap_or(text.len());
+                self.offset = zone_offset(&text.as_bytes()[..end])?;
                 Some(&text[end..])
             }
             'Z' => Some(text.trim_start_matches(|c: char| c.is_ascii_alphabetic())),

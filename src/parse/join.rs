@@ -140,7 +140,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
 mod tests {
     use super::*;
     use crate::record::time::Rfc3339;
-    use crate::record::{Source, SourceDraft, Span};
+    use crate::record::{Source, SourceDraft};
     use std::sync::Arc;
 
     fn join(limit: usize, lines: &[&str]) -> (Vec<(String, u8, bool)>, Joiner) {

@@ -227,6 +227,20 @@ fn half_a_line_waits_for_its_end() {
 }
 
 #[test]
+fn half_a_line_behind_joined_pieces_is_read_as_soon_as_it_is_whole() {
+    let node = Node::new();
+    let mut log = node.container("web-1");
+    let agent = node.start();
+    let piece = "p".repeat(2000);
+    let line = |tag: &str, text: &str| format!("2026-11-20T08:00:00Z stdout {tag} {text}");
+    log.write_raw(format!("{}\n{}\n{}", line("P", &piece), line("F", "end"), line("F", "ha")).as_bytes());
+    assert!(poll(PATIENCE, || node.texts().len() == 1));
+    log.write_raw(b"lf\n");
+    node.expect_texts(&[&(piece + "end"), "half"]);
+    drop(agent);
+}
+
+#[test]
 fn half_a_line_of_a_file_that_is_gone_is_sent_with_a_mark() {
     let node = Node::plain();
     let agent = node.start();

@@ -236,7 +236,9 @@ fn long_lines_of_a_compressed_file_are_whole() {
     node.append("logs/a.log", numbers(1, 0..1));
     let agent = node.start();
     node.expect_once(agent, 1);
-    let lines: String = (1..40).map(|n| format!("{}{}\n", "x".repeat(n * 1000), numbers(1, n as u32..n as u32 + 1).trim_end())).collect();
+    let lines: String = (1..40)
+        .map(|n| format!("{}{}\n", "x".repeat(n * 1000), numbers(1, n as u32..n as u32 + 1).trim_end()))
+        .collect();
     node.append("logs/a.log", lines);
     fs::rename(node.path("logs/a.log"), node.path("logs/a.log.1")).unwrap();
     gzip(&node.path("logs/a.log.1"));
@@ -245,6 +247,27 @@ fn long_lines_of_a_compressed_file_are_whole() {
     node.expect_once(agent, 41);
     let lengths: Vec<usize> = node.texts().iter().map(String::len).skip(1).take(39).collect();
     assert_eq!(lengths, (1..40).map(|n| n * 1000 + 18).collect::<Vec<_>>());
+}
+
+#[test]
+fn joined_pieces_of_a_compressed_file_come_once() {
+    let node = Node::new().tail("buffer_chunk_size", "4k");
+    let mut log = node.container("web-1");
+    write_numbers(&mut log, 1, 0..1);
+    let agent = node.start();
+    node.expect_once(agent, 1);
+    for n in 1..100 {
+        log.write_cri("stdout", "P", &support::node::number(1, n));
+        log.write_cri("stdout", "F", "end");
+    }
+    log.rotate();
+    log.reopen();
+    log.rotate();
+    log.reopen();
+    let agent = node.start();
+    node.expect_once(agent, 100);
+    assert_eq!(node.texts().len(), 100);
+    assert!(node.texts()[1..].iter().all(|text| text.len() == 21), "{:?}", node.texts());
 }
 
 #[test]

@@ -93,7 +93,9 @@ impl Agent {
     fn listening_port(&self) -> Option<u16> {
         let folder = format!("/proc/{}/fd", self.child.id());
         let links = fs::read_dir(folder).ok()?.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        let sockets: Vec<String> = links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();
+        let sockets: Vec<String> = links
+            .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect();
         let tcp = self.proc("net/tcp");
         // sl local_address rem_address st … inode; 0A is LISTEN.
         let mut lines = tcp.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());

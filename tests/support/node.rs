@@ -136,8 +136,8 @@ impl Node {
     /// Starts an agent and waits until it follows what is there.
     pub fn start(&self) -> Agent {
         let agent = Agent::start(&self.config());
-        let ready = poll(PATIENCE, || agent.stderr().contains("running") || agent.stderr().contains("error:"));
-        assert!(ready && agent.stderr().contains("running"), "{}", agent.stderr());
+        let follows = || agent.stderr().contains("following files=");
+        assert!(poll(PATIENCE, || follows() || agent.stderr().contains("error:")) && follows(), "{}", agent.stderr());
         agent
     }
 
@@ -197,7 +197,8 @@ pub fn number(file: u32, number: u32) -> String {
 
 /// A CRI line for each number, in one write.
 pub fn write_numbers(log: &mut ContainerLog, file: u32, numbers: Range<u32>) {
-    let line = |n| format!("2026-11-20T08:00:00.{n:09}Z stdout F {} a line of usual length, more or less\n", number(file, n));
+    let line =
+        |n| format!("2026-11-20T08:00:00.{n:09}Z stdout F {} a line of usual length, more or less\n", number(file, n));
     log.write_raw(numbers.map(line).collect::<String>().as_bytes());
 }
 

@@ -4,6 +4,7 @@ use super::settings::Settings;
 use crate::parse::{Joiner, LineFormat, Piece, cri, docker};
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, DropReason, KeyNames, Record, Shape, Span};
+use std::ops::Range;
 
 /// What cutting a block needs to know.
 pub(super) struct Cutting<'a> {
@@ -30,20 +31,18 @@ impl Cutting<'_> {
         at
     }
 
-    /// What stands behind the last line end, at `start`, is a line too, because nothing follows any more.
-    pub(super) fn last_line(&mut self, batch: &mut Batch, start: usize, mark: bool) -> usize {
-        let end = batch.text.len();
-        if start == end {
-            return end;
-        }
+    /// What stands behind the last line end is a line too, because nothing follows any more. Behind it is joined text.
+    pub(super) fn last_line(&mut self, batch: &mut Batch, rest: Range<usize>, mark: bool) -> usize {
         let records = batch.records.len();
-        batch.counts.read_bytes += (end - start) as u64;
-        self.line(batch, start, end, (end - start) as u32);
+        if !rest.is_empty() {
+            batch.counts.read_bytes += rest.len() as u64;
+            self.line(batch, rest.start, rest.end, rest.len() as u32);
+        }
         if let Some(record) = batch.records[records..].last_mut() {
             record.truncated |= mark;
             batch.counts.truncated += u64::from(mark);
         }
-        end
+        rest.end
     }
 
     /// The beginning of a line that is longer than a line may be: cut, or left out. The rest is passed over afterwards.
@@ -185,7 +184,7 @@ mod tests {
             let mut cutting = Cutting { settings, clock, joiner, offset: at as u64, now_ns: 0 };
             let mut consumed = cutting.lines(&mut batch);
             if end == file.len() {
-                consumed = cutting.last_line(&mut batch, consumed, false);
+                consumed = cutting.last_line(&mut batch, consumed..end - at, false);
             }
             at += consumed;
             found.extend(batch.records.iter().map(|r| (r.offset, r.bytes, batch.bytes(r.text).to_vec())));
@@ -214,7 +213,8 @@ mod tests {
     #[test]
     fn container_lines_cut_anywhere_give_the_same_records() {
         let settings = Settings::for_test("path: /x/*.log, multiline.parser: cri");
-        let line = ("std(out|err)", "[PF]", "[a-z ]{0,30}").prop_map(|(s, t, text)| format!("2026-01-01T00:00:00Z {s} {t} {text}\n"));
+        let line = ("std(out|err)", "[PF]", "[a-z ]{0,30}")
+            .prop_map(|(s, t, text)| format!("2026-01-01T00:00:00Z {s} {t} {text}\n"));
         proptest!(|(lines in prop::collection::vec(line, 0..20), sizes in prop::collection::vec(1..90_usize, 1..8))| {
             let file = lines.concat().into_bytes();
             let whole = records(&settings, &file, &[file.len().max(1)]);

@@ -70,7 +70,8 @@ impl Patterns {
     pub(super) fn pass(&self, folder: &Path) -> bool {
         let depth = folder.components().count();
         let way = |p: &Pattern| Path::new(p.as_str()).components().take(depth).collect::<PathBuf>();
-        let passes = |way: PathBuf| Pattern::new(&way.to_string_lossy()).is_ok_and(|w| w.matches_path_with(folder, MATCHING));
+        let passes =
+            |way: PathBuf| Pattern::new(&way.to_string_lossy()).is_ok_and(|w| w.matches_path_with(folder, MATCHING));
         self.paths.iter().map(way).any(passes)
     }
 
@@ -145,7 +146,9 @@ impl Watcher {
         let config = Config::default().with_event_kinds(kinds).with_follow_symlinks(false);
         let made = events.then(|| INotifyWatcher::new(on_event, config));
         if let Some(Err(error)) = &made {
-            tracing::error!("folders cannot be watched: {error}; they are scanned each second; hint: raise fs.inotify.max_user_instances");
+            tracing::error!(
+                "folders cannot be watched: {error}; they are scanned each second; hint: raise fs.inotify.max_user_instances"
+            );
         }
         Self { inotify: made.and_then(Result::ok), seen, watched: HashSet::new(), unwatched: HashSet::new() }
     }
@@ -251,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_folder_is_on_the_way_of_a_glob_that_reaches_into_it() {
-        let patterns = Patterns { paths: vec![Pattern::new("/var/*/logs/*.log").expect("a glob")], exclude: Vec::new() };
+        let patterns =
+            Patterns { paths: vec![Pattern::new("/var/*/logs/*.log").expect("a glob")], exclude: Vec::new() };
         let pass = |folder: &str| patterns.pass(Path::new(folder));
         assert!(pass("/var") && pass("/var/app") && pass("/var/app/logs"));
         assert!(!pass("/var/app/data") && !pass("/tmp") && !pass("/var/app/logs/deep/er"));

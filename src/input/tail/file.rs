@@ -11,9 +11,12 @@ use crate::state::{FINGERPRINT_MAX, Fingerprint};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{Stat, fstat};
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How far back the beginning of a line is looked for where reading begins at the end of a file.
+const LINE_START_BYTES_MAX: u64 = 64 << 10;
 
 /// Where the bytes come from.
 pub(super) enum Content {
@@ -108,6 +111,7 @@ impl TailFile {
         Ok(new)
     }
 
+    #[allow(clippy::unnecessary_cast, reason = "other architectures have other widths")]
     fn new(seq: u64, content: Content, path: PathBuf, stat: &Stat, offset: u64) -> Self {
         Self {
             seq,
@@ -171,6 +175,7 @@ impl TailFile {
     }
 
     /// One `fstat`; only a file that changed is looked at more closely.
+    #[allow(clippy::unnecessary_cast, reason = "other architectures have other widths")]
     pub(super) fn look(&mut self, now: Instant) -> io::Result<Look> {
         let Content::Plain(file) = &self.content else { return Ok(Look::Same) };
         let stat = fstat(file)?;
@@ -212,6 +217,10 @@ impl TailFile {
     /// Reads from where reading stands into `block`, about `want` bytes: the number of bytes there.
     pub(super) fn fill(&mut self, block: &mut Vec<u8>, want: usize) -> io::Result<usize> {
         block.clear();
+        // The room that joined records took is not for reading: more would be joined, and take more room each time.
+        if block.capacity() > 2 * want {
+            block.shrink_to(want);
+        }
         block.reserve(want);
         match &mut self.content {
             Content::Plain(file) => {
@@ -228,10 +237,10 @@ impl TailFile {
         Ok(block.len())
     }
 
-    /// Moves over `consumed` bytes of the block; what is left of it comes again.
-    pub(super) fn consume(&mut self, block: &[u8], consumed: usize) {
+    /// Moves over `consumed` bytes of a block of so many; what is left of it comes again.
+    pub(super) fn consume(&mut self, block: usize, consumed: usize) {
         self.read += consumed as u64;
-        self.looked = self.read + (block.len() - consumed) as u64;
+        self.looked = self.read + (block - consumed) as u64;
         if let Content::Gzip { ahead, .. } = &mut self.content {
             ahead.drain(..consumed);
         }
@@ -246,6 +255,34 @@ impl TailFile {
     }
 }
 
+/// The end of the last line, or of the file when that line is too long to be looked for.
+pub(super) fn end_of_lines(file: &File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let from = size.saturating_sub(LINE_START_BYTES_MAX);
+    let mut tail = Vec::new();
+    let mut reader = file;
+    reader.seek(SeekFrom::Start(from))?;
+    reader.take(size - from).read_to_end(&mut tail)?;
+    Ok(memchr::memrchr(b'\n', &tail).map_or(if from == 0 { 0 } else { size }, |at| from + at as u64 + 1))
+}
+
+/// Reads a range of a plain or compressed file.
+pub(super) fn read_range(path: &Path, start: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    let file = File::open(path)?;
+    let mut reader: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
+        let mut decoder = MultiGzDecoder::new(file);
+        io::copy(&mut decoder.by_ref().take(start), &mut io::sink())?;
+        Box::new(decoder)
+    } else {
+        let mut file = file;
+        file.seek(SeekFrom::Start(start))?;
+        Box::new(file)
+    };
+    reader.by_ref().take(len).read_to_end(into)?;
+    if into.len() as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "other architectures have other widths")]
 fn modified(stat: &Stat) -> (i64, i64) {
     (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
 }

@@ -97,8 +97,12 @@ impl Follower {
         self.scan();
         self.forget_vanished();
         self.started = true;
+        tracing::info!(files = self.chains.len(), "following");
+        // Before anything is read: who is killed now has been here, and what is rotated meanwhile is not older than drave.
+        committer.commit(self.changed_rows());
         let start = Instant::now();
-        let (mut next_poll, mut next_second, mut next_scan) = (start, start + SECOND, start + self.scan_interval());
+        let (mut next_poll, mut next_second, mut next_scan) = (start, start + POLL_MAX, start + self.scan_interval());
+        let mut between = POLL_MAX;
         while !self.context.stop.requested() {
             self.context.pipe.beat();
             self.handle_events();
@@ -114,7 +118,9 @@ impl Follower {
             }
             if now >= next_second {
                 self.each_second(&committer);
-                next_second = now + SECOND;
+                next_second = now + between;
+                // Sooner at first: who is killed again and again shall come forward all the same.
+                between = (between * 2).min(SECOND);
             }
             if polled && self.is_at_the_end() {
                 self.finish(&committer, None);
@@ -215,7 +221,7 @@ impl Follower {
         self.batch.reset(&chain.source, key_names(settings));
         let limit = settings.line_bytes_max();
         let mut want = settings.block_bytes();
-        let consumed = loop {
+        let (block, consumed) = loop {
             let got = match file.fill(&mut self.batch.text, want) {
                 Ok(got) => got,
                 Err(error) => {
@@ -225,7 +231,9 @@ impl Follower {
                 }
             };
             if file.skipping {
-                break skip(file, &mut self.batch);
+                // What follows was not looked at yet.
+                let skipped = skip(file, &mut self.batch);
+                break (skipped, skipped);
             }
             let mut cutting = Cutting {
                 settings,
@@ -236,18 +244,18 @@ impl Follower {
             };
             let consumed = cutting.lines(&mut self.batch);
             if consumed > 0 {
-                break consumed;
+                break (got, consumed);
             }
             if got > limit {
                 file.skipping = true;
-                break cutting.long_line(&mut self.batch);
+                break (got, cutting.long_line(&mut self.batch));
             }
             if got < want {
-                break 0; // a half line waits
+                break (got, 0); // a half line waits
             }
             want = (want * 2).min(limit + 1).max(got + 1);
         };
-        self.hand_over(id, index, consumed);
+        self.hand_over(id, index, block, consumed);
         Step::Read
     }
 
@@ -268,12 +276,11 @@ impl Follower {
         chains.for_each(|c| self.context.pipe.hurry(&c.source));
     }
 
-    /// Moves over what was read and pushes its records.
-    pub(super) fn hand_over(&mut self, id: u64, index: usize, consumed: usize) {
+    /// Moves over `consumed` bytes of a block of so many, and pushes the records.
+    pub(super) fn hand_over(&mut self, id: u64, index: usize, block: usize, consumed: usize) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let file = &mut chain.files[index];
-        let block = self.batch.text.len().min(consumed.max(self.batch.text.len()));
-        file.consume(&self.batch.text[..block], consumed);
+        file.consume(block, consumed);
         if consumed == 0 {
             return;
         }
@@ -344,7 +351,8 @@ impl Follower {
         let mut next_second = Instant::now() + SECOND;
         loop {
             self.context.pipe.beat();
-            let deadline = deadline.or_else(|| self.context.stop.deadline());
+            // A second signal moves it.
+            let deadline = self.context.stop.deadline().or(deadline);
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 break;
             }
@@ -400,8 +408,6 @@ fn skip(file: &mut super::file::TailFile, batch: &mut Batch) -> usize {
     let end = memchr::memchr(b'\n', &batch.text);
     file.skipping = end.is_none();
     let skipped = end.map_or(batch.text.len(), |at| at + 1);
-    // What follows was not looked at yet: it comes again.
-    batch.text.truncate(skipped);
     batch.counts.read_bytes += skipped as u64;
     batch.counts.drop(DropReason::LongLine, 0, skipped as u64);
     skipped

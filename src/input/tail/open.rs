@@ -3,7 +3,7 @@
 use super::chain::{Chain, position_of};
 use super::cut::{Cutting, key_names};
 use super::discover::Events;
-use super::file::TailFile;
+use super::file::{TailFile, end_of_lines, read_range};
 use super::follow::{Follower, now_ns};
 use super::rotation::{self, Resume, Sibling, continuation, strip_gz};
 use super::settings::Settings;
@@ -13,13 +13,10 @@ use crate::record::SourceDraft;
 use crate::state::{Change, Position};
 use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
-
-/// How far back the beginning of a line is looked for where reading begins at the end of a file.
-const LINE_START_BYTES_MAX: u64 = 64 << 10;
 
 impl Follower {
     /// Looks for files in all folders, and whether those that are followed still have their names.
@@ -411,7 +408,11 @@ impl Follower {
         let name = &self.inputs[input].name;
         let (mut rows, mut done) = (Vec::new(), Vec::new());
         super::positions::changes(chain, name, &mut rows);
-        while chain.files.front().is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty()) {
+        while chain
+            .files
+            .front()
+            .is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty())
+        {
             let Some(file) = chain.files.pop_front() else { break };
             chain.finished.push(Position { finished: true, ..position_of(&file) });
             // The newest finished file tells a restart where the chain goes on; of a deleted one nothing is left to know.
@@ -428,8 +429,11 @@ impl Follower {
 
     /// The chain goes with its name; a link whose file is away keeps it, because only the link says what may come back.
     fn forget_if_empty(&mut self, id: u64) {
-        let is_over = |c: &Chain| c.files.is_empty() && c.link.symlink_metadata().is_err();
-        if self.chains.get(&id).is_some_and(is_over) {
+        let leads_elsewhere = |c: &Chain| match fs::canonicalize(&c.link) {
+            Ok(real) => real != c.real,
+            Err(_) => c.link.symlink_metadata().is_err(),
+        };
+        if self.chains.get(&id).is_some_and(|c| c.files.is_empty() && leads_elsewhere(c)) {
             self.forget_chain(id);
         }
     }
@@ -466,8 +470,8 @@ impl Follower {
         let offset = file.read;
         let mut cutting = Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset, now_ns };
         let start = cutting.lines(&mut self.batch);
-        let consumed = cutting.last_line(&mut self.batch, start, mark);
-        self.hand_over(id, index, consumed);
+        let consumed = cutting.last_line(&mut self.batch, start..got, mark);
+        self.hand_over(id, index, got, consumed);
     }
 
     /// Sends open records as they are, because nothing follows any more.
@@ -496,32 +500,6 @@ fn open_siblings(paths: impl Iterator<Item = PathBuf>) -> Vec<Sibling> {
         }
     };
     paths.filter_map(open).collect()
-}
-
-fn end_of_lines(file: &fs::File) -> io::Result<u64> {
-    let size = file.metadata()?.len();
-    let from = size.saturating_sub(LINE_START_BYTES_MAX);
-    let mut tail = Vec::new();
-    let mut reader = file;
-    reader.seek(SeekFrom::Start(from))?;
-    reader.take(size - from).read_to_end(&mut tail)?;
-    Ok(memchr::memrchr(b'\n', &tail).map_or(if from == 0 { 0 } else { size }, |at| from + at as u64 + 1))
-}
-
-/// Reads a range of a plain or compressed file.
-fn read_range(path: &Path, start: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    let file = fs::File::open(path)?;
-    let mut reader: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
-        let mut decoder = flate2::read::MultiGzDecoder::new(file);
-        io::copy(&mut decoder.by_ref().take(start), &mut io::sink())?;
-        Box::new(decoder)
-    } else {
-        let mut file = file;
-        file.seek(SeekFrom::Start(start))?;
-        Box::new(file)
-    };
-    reader.by_ref().take(len).read_to_end(into)?;
-    if into.len() as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// What is known of a file before the filters have seen it.

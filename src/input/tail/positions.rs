@@ -38,7 +38,9 @@ impl Known {
 
     /// The positions of a file and its rotations; they are given out once.
     pub(super) fn take(&mut self, live: &Path) -> Vec<Position> {
-        let Some(positions) = live.parent().and_then(|folder| self.by_folder.get_mut(folder)) else { return Vec::new() };
+        let Some(positions) = live.parent().and_then(|folder| self.by_folder.get_mut(folder)) else {
+            return Vec::new();
+        };
         let of_chain = |p: &Position| rotation::is_name_of(&p.path, live);
         let (taken, left) = std::mem::take(positions).into_iter().partition(of_chain);
         *positions = left;

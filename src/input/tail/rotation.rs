@@ -18,6 +18,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// `YYYYMMDD`
+const DATE_DIGITS: usize = 8;
+
 /// A file of a chain that is on disk now.
 pub(super) struct Sibling {
     /// With `.gz`, if it has it.
@@ -38,7 +41,8 @@ impl Sibling {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         // Reading must not write access times; only the owner of a file may ask for that.
         let quiet = rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty());
-        let opened = if matches!(quiet, Err(Errno::PERM)) { rustix::fs::open(path, flags, Mode::empty()) } else { quiet };
+        let opened =
+            if matches!(quiet, Err(Errno::PERM)) { rustix::fs::open(path, flags, Mode::empty()) } else { quiet };
         let file = match opened {
             Ok(fd) => File::from(fd),
             Err(Errno::NOENT) => return Ok(None),
@@ -135,10 +139,12 @@ fn suffix(path: &Path, live: &Path) -> Option<String> {
     (rest.is_empty() || is_rotation(rest)).then(|| rest.to_owned())
 }
 
-/// `.1`, `.20241120-080000`, `-20241120`: digits behind a point or a dash.
+/// `.1`, `.20241120-080000`, `-20241120`: digits behind a point, or a date behind a dash; `-1` names one of several workers.
 fn is_rotation(suffix: &str) -> bool {
     let digits = suffix.strip_prefix(['.', '-']).unwrap_or_default();
-    digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '-')
+    let count = digits.bytes().filter(u8::is_ascii_digit).count();
+    let starts = digits.starts_with(|c: char| c.is_ascii_digit()) && (suffix.starts_with('.') || count >= DATE_DIGITS);
+    starts && digits.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 /// Orders rotations from the oldest on.
@@ -241,10 +247,11 @@ mod tests {
 
     #[test]
     fn names_tell_whose_rotation_a_file_is() {
-        let live = |name: &str| live_of(Path::new(name)).into_iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+        let live =
+            |name: &str| live_of(Path::new(name)).into_iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
         assert_eq!(live("/x/a.log.1"), ["/x/a.log"]);
-        assert_eq!(live("/x/a.log-2024-01"), ["/x/a.log", "/x/a.log-2024"]);
-        assert!(live("/x/a.log").is_empty() && live("/x/a.log.bak").is_empty());
+        assert_eq!(live("/x/a.log-2024-01-01"), ["/x/a.log"]);
+        assert!(live("/x/a.log").is_empty() && live("/x/a.log.bak").is_empty() && live("/x/a-1").is_empty());
         let is = |path: &str| is_name_of(Path::new(path), Path::new("/x/a.log"));
         assert!(is("/x/a.log") && is("/x/a.log.1") && is("/x/a.log-20240101.gz"));
         assert!(!is("/x/a.log-debug.log") && !is("/x/a.log.1.log") && !is("/x/b.log"));

@@ -52,7 +52,8 @@ impl Rfc3339 {
         }
         let (nanos, zone) = fraction(rest)?;
         let offset = if zone == b"Z" { 0 } else { zone_offset(zone)? };
-        Some((self.seconds - offset) * BILLION + nanos)
+        // Years that nanoseconds since 1970 cannot say are no times: the line stays text.
+        (self.seconds - offset).checked_mul(BILLION)?.checked_add(nanos)
     }
 }
 
@@ -391,6 +392,8 @@ mod tests {
             ("2024-03-01T10:00:00.123456789+00:00", Some(1_709_287_200_123_456_789)),
             ("2024-03-01T10:00:00.000000000Z", Some(1_709_287_200_000_000_000)),
             ("2024-03-01T10:00:00.999999999Z", Some(1_709_287_200_999_999_999)),
+            ("9999-12-31T23:59:59Z", None),
+            ("1012-03-01T10:00:00+02:00", None),
             ("", None),
         ] {
             assert_eq!(time.parse(text.as_bytes()), expect, "{text}");

@@ -56,9 +56,9 @@ crate::options! {
         /// Whether empty lines are left out.
         skip_empty_lines: bool, "skip_empty_lines", default "off";
         /// How much is read of a file at a time.
-        buffer_chunk_size: Size, "buffer_chunk_size", default "256k";
+        buffer_chunk_size: Size, "buffer_chunk_size", default "256Ki";
         /// The longest line.
-        buffer_max_size: Size, "buffer_max_size", default "1M";
+        buffer_max_size: Size, "buffer_max_size", default "1Mi";
         /// Files that were not written to for so long are not opened; 0 opens all.
         ignore_older: Duration, "ignore_older", default "0";
         /// Ends when all files are read to their end.

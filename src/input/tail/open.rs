@@ -415,8 +415,8 @@ impl Follower {
         {
             let Some(file) = chain.files.pop_front() else { break };
             chain.finished.push(Position { finished: true, ..position_of(&file) });
-            // The newest finished file tells a restart where the chain goes on; of a deleted one nothing is left to know.
-            let keep = usize::from(!file.is_deleted());
+            // The newest finished file tells a restart where the chain goes on, by its compressed copy if it is deleted.
+            let keep = usize::from(!file.is_deleted() || !chain.files.is_empty());
             let end = chain.finished.len() - keep;
             done.extend(chain.finished.drain(..end));
         }

@@ -61,9 +61,10 @@ impl Known {
 
 /// The rows of a chain that have changed.
 pub(super) fn changes(chain: &mut Chain, input: &str, changes: &mut Vec<Change>) {
+    // First all of them: a row that has passed the end of a record must not name its pieces any more.
+    chain.files.iter_mut().for_each(|f| f.progress.sweep());
     let settled: Vec<(u64, u64)> = chain.files.iter().map(|f| (f.seq, f.progress.settled)).collect();
     for file in &mut chain.files {
-        file.progress.sweep();
         let before = file.progress.open.len();
         // A file that is not in the chain any more was settled to its end.
         let passed = |seq: u64, end: u64| settled.iter().find(|(s, _)| *s == seq).is_none_or(|(_, at)| *at >= end);

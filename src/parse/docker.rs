@@ -40,7 +40,7 @@ pub fn piece(batch: &mut Batch, line: Span, clock: &mut Rfc3339) -> Option<Piece
             }),
         }
     });
-    let piece = is_object.then(|| finish(batch, start, line, &found, clock)).flatten();
+    let piece = is_object.then(|| finish(batch, start, &found, clock)).flatten();
     match piece {
         Some(piece) => Some(Piece { fields: (fields_start as u32, batch.fields.len() as u32), ..piece }),
         None => {
@@ -50,14 +50,12 @@ pub fn piece(batch: &mut Batch, line: Span, clock: &mut Rfc3339) -> Option<Piece
     }
 }
 
-fn finish(batch: &mut Batch, start: usize, line: Span, found: &Found, clock: &mut Rfc3339) -> Option<Piece> {
+fn finish(batch: &mut Batch, start: usize, found: &Found, clock: &mut Rfc3339) -> Option<Piece> {
     let (time, log) = (found.time?, found.log?);
     let time_text = Span::new(start + time.0, start + time.1);
     let time_ns = clock.parse(time_text.of(&batch.text))?;
-    let inner = Span::new(start + log.value.0 + 1, start + log.value.1 - 1).of(&batch.text).to_vec();
-    debug_assert!(inner.len() <= line.len as usize);
     let text_start = batch.text.len();
-    json_read::unescape(&inner, &mut batch.text)?;
+    json_read::unescape_within(&mut batch.text, start + log.value.0 + 1..start + log.value.1 - 1)?;
     let whole = batch.text.ends_with(b"\n") && batch.text.len() > text_start;
     Some(Piece {
         time_ns,

@@ -3,6 +3,8 @@
 //! Values stay where they are. Only what may not be sent on as it stands (raw control characters, lone surrogates, invalid
 //! UTF-8: Fluent Bit accepts all three) is written anew.
 
+use std::ops::Range;
+
 /// How deep values may be nested; deeper ones are not taken for JSON.
 const DEPTH_MAX: usize = 100;
 
@@ -274,6 +276,20 @@ pub fn unescape(inner: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// The same for a string that stands in `text` at `from`; its text goes to the end.
+pub fn unescape_within(text: &mut Vec<u8>, from: Range<usize>) -> Option<()> {
+    let mut at = from.start;
+    while let Some(plain) = memchr::memchr(b'\\', &text[at..from.end]) {
+        text.extend_from_within(at..at + plain);
+        at += plain;
+        let (sign, used) = escaped_char(&text[at..from.end])?;
+        text.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes());
+        at += used;
+    }
+    text.extend_from_within(at..from.end);
+    Some(())
+}
+
 fn escaped_char(text: &[u8]) -> Option<(char, usize)> {
     let plain = match text.get(1)? {
         b'n' => '\n',
@@ -363,7 +379,11 @@ mod tests {
             let quoted = serde_json::to_string(&text).expect("serialises");
             let mut out = Vec::new();
             unescape(&quoted.as_bytes()[1..quoted.len() - 1], &mut out).expect("valid");
-            proptest::prop_assert_eq!(out, text.into_bytes());
+            proptest::prop_assert_eq!(&out, text.as_bytes());
+            let mut arena = quoted.into_bytes();
+            let end = arena.len();
+            unescape_within(&mut arena, 1..end - 1).expect("valid");
+            proptest::prop_assert_eq!(&arena[end..], text.as_bytes());
         });
     }
 }

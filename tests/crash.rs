@@ -18,7 +18,7 @@ use support::node::{Node, number};
 const RATE: u64 = 2000;
 const CONTAINERS: u32 = 4;
 /// What can be unsettled when it is killed: commits are made each second, and each test machine is slow now and then.
-const UNSETTLED_SECONDS: u64 = 3;
+const UNSETTLED_SECONDS: u64 = 2;
 
 /// xorshift64*: enough for a test, and the same everywhere.
 struct Random(u64);

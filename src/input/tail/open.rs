@@ -230,7 +230,7 @@ impl Follower {
             queued: false,
             name_gone: false,
             last_time_ns: 0,
-            finished: Vec::new(),
+            finished: found.finished.into_iter().collect(),
         };
         self.chains.insert(id, chain);
         self.by_path.insert((input, path.to_path_buf()), id);

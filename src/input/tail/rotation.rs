@@ -4,8 +4,8 @@
 //! 0.log.20241120-080000.gz   0.log.20241120-090000   0.log        (kubelet: oldest … newest, then the current one)
 //! app.log.2.gz               app.log.1               app.log      (logrotate)
 //! ```
-//! What stands before the first file that a position knows was finished and forgotten; what is known goes on at its offset;
-//! what is newer and unknown is read from its beginning.
+//! What stands before the newest file that is finished, or else before the first that a position knows, was finished and
+//! forgotten; what is known goes on at its offset; what is newer and unknown is read from its beginning.
 
 use super::file::{fingerprint, head};
 use crate::state::{FINGERPRINT_MAX, Position};
@@ -179,7 +179,10 @@ pub(super) struct Resume {
 pub(super) struct Continuation {
     /// Oldest first.
     pub(super) files: Vec<Resume>,
-    /// Positions whose files have another name or inode now, under which they are kept from now on.
+    /// The newest file that is done with.
+    pub(super) finished: Option<Position>,
+    /// Positions that go: of older files that are done with, and of files that have another name or inode now, under which
+    /// they are kept from now on.
     pub(super) moved: Vec<Position>,
     /// Positions whose files are not there any more.
     pub(super) vanished: Vec<Position>,
@@ -201,12 +204,15 @@ pub(super) fn continuation(
             Some(found.vanished.swap_remove(at))
         })
         .collect();
-    let first = matched.iter().position(Option::is_some);
     let last = siblings.len().saturating_sub(1);
+    let is_done = |p: &Position| p.finished && p.open.is_empty();
+    // Files are finished in order: what stands before one that is, was finished and forgotten.
+    let done = matched.iter().take(last).rposition(|p| p.as_ref().is_some_and(is_done));
+    let first = done.or_else(|| matched.iter().position(Option::is_some));
     for (index, (sibling, position)) in siblings.into_iter().zip(matched).enumerate() {
         let is_before = first.is_some_and(|first| index < first);
         match position {
-            Some(p) if p.finished && p.open.is_empty() && index < last => {}
+            Some(p) if is_done(&p) && index < last => found.moved.extend(found.finished.replace(p)),
             Some(p) => {
                 found.files.push(Resume { offset: p.settled, open: p.open.clone(), sibling });
                 found.moved.push(p);
@@ -299,6 +305,10 @@ mod tests {
         let open = || paths.iter().filter_map(|p| Sibling::open(p).ok().flatten()).collect::<Vec<_>>();
         let count = |positions, wanted| continuation(open(), positions, &paths[2], |_| wanted).files.len();
         assert_eq!((count(Vec::new(), false), count(Vec::new(), true)), (1, 3));
+        let done = |index: usize| Position { finished: true, ..position(&open()[index], &paths[index], 3) };
+        assert_eq!(count(vec![done(0)], false), 2);
+        let found = continuation(open(), vec![done(1), done(0)], &paths[2], |_| true);
+        assert_eq!((found.files.len(), found.finished, found.moved), (1, Some(done(1)), vec![done(0)]));
         let known = position(&open()[1], &paths[2], 3);
         assert_eq!(count(vec![known], false), 2, "what is newer than a known file was never read");
     }

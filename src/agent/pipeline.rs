@@ -198,8 +198,13 @@ impl Pipeline {
         request.pieces.bytes.len() >= lane.limits.bytes_max || request.pieces.list.len() >= lane.limits.records_max
     }
 
-    /// The memory limit is reached: what is waiting for company need not wait any longer.
+    /// The memory limit is reached: what is waiting for company need not wait any longer. Unless most of it is on its way
+    /// already, which will make room soon: small requests cost more.
     fn close_largest(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>) {
+        let waiting: usize = open.values().map(|o| o.counted).sum();
+        if waiting * 2 < self.memory.held(lane.number) {
+            return;
+        }
         let largest = open.iter().max_by_key(|(_, o)| o.counted).map(|(key, _)| Arc::clone(key));
         if let Some((key, request)) = largest.and_then(|key| open.remove_entry(&key)) {
             self.finish(lane, key, request);

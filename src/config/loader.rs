@@ -1,4 +1,4 @@
-//! What both syntaxes share. The readers ([`classic`](super::classic), [`yaml`](super::yaml)) walk through a file and tell the
+//! What both syntaxes share. The readers (`classic`, `yaml`) walk through a file and tell the
 //! [`Loader`] of sections and keys; it replaces variables, follows includes and collects.
 
 use super::draft::Draft;

@@ -8,7 +8,8 @@
 //! read just them again.
 
 use super::Piece;
-use crate::record::{Batch, Record, Shape, Stream};
+use super::docker_mode::Framed;
+use crate::record::{Batch, Record, Shape, Span, Stream};
 
 /// A piece that was taken in and waits: the record that it belongs to and its bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ struct Open {
     text: Vec<u8>,
     time_text: Vec<u8>,
     first: Record,
+    /// What stands around the text, in `docker_mode`: that of the last piece.
+    frame: Option<(Vec<u8>, Vec<u8>)>,
+    /// The last piece was the end of a line.
+    complete: bool,
     pieces: u64,
     bytes: u64,
 }
@@ -56,7 +61,38 @@ impl Joiner {
             batch.records.push(record(piece, offset, bytes, truncated));
         } else {
             self.add_part(batch, piece, offset, bytes, truncated);
+            self.close_if_over(batch, piece, true);
         }
+    }
+
+    /// Takes a piece in that stands inside a line of JSON. The record is such a line too; `ends` says whether a whole line is the
+    /// end of it, or further ones may follow.
+    pub fn add_framed(&mut self, batch: &mut Batch, framed: &Framed, (offset, bytes): (u64, u32), ends: bool) {
+        self.add_part(batch, &framed.piece, offset, bytes, false);
+        let stream = framed.piece.stream as usize;
+        if let Some(open) = &mut self.open[stream] {
+            let (before, behind) = open.frame.get_or_insert_default();
+            for (kept, new) in [(before, framed.before), (behind, framed.behind)] {
+                kept.clear();
+                kept.extend_from_slice(batch.bytes(new));
+            }
+        }
+        self.close_if_over(batch, &framed.piece, ends);
+    }
+
+    /// Has the stream an open record whose last piece was the end of a line?
+    pub fn is_complete(&self, stream: Stream) -> bool {
+        self.open[stream as usize].as_ref().is_some_and(|open| open.complete)
+    }
+
+    /// Does the stream wait for more?
+    pub fn is_open_in(&self, stream: Stream) -> bool {
+        self.open[stream as usize].is_some()
+    }
+
+    /// Makes a record of what is open in a stream.
+    pub fn flush_stream(&mut self, batch: &mut Batch, stream: Stream) {
+        self.close(batch, stream, false);
     }
 
     fn add_part(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
@@ -68,6 +104,8 @@ impl Joiner {
                 text: Vec::new(),
                 time_text: batch.bytes(piece.time_text).to_vec(),
                 first: Record { bytes: 0, ..record(piece, offset, 0, false) },
+                frame: None,
+                complete: false,
                 pieces: 0,
                 bytes: 0,
             })
@@ -76,12 +114,18 @@ impl Joiner {
         open.pieces += 1;
         open.bytes += u64::from(bytes);
         open.first.truncated |= truncated;
+        open.complete = !piece.partial;
         batch.counts.open += 1;
         batch.counts.open_bytes += i64::from(bytes);
         self.opened.push(OpenPiece { id: open.id, start: offset, end: offset + u64::from(bytes) });
-        let over = open.text.len() >= self.limit;
-        if over || !piece.partial {
-            self.close(batch, piece.stream, piece.partial && over);
+    }
+
+    /// Closes a record that is as long as it may be, or at its end where a whole line `ends` it.
+    fn close_if_over(&mut self, batch: &mut Batch, piece: &Piece, ends: bool) {
+        let over = self.open[piece.stream as usize].as_ref().is_some_and(|open| open.text.len() >= self.limit);
+        let at_its_end = ends && !piece.partial;
+        if over || at_its_end {
+            self.close(batch, piece.stream, over && !at_its_end);
         }
     }
 
@@ -104,11 +148,16 @@ impl Joiner {
 
     fn close(&mut self, batch: &mut Batch, stream: Stream, truncated: bool) {
         let Some(open) = self.open[stream as usize].take() else { return };
-        let text = batch.append(&open.text);
+        let text_start = batch.text.len();
+        let (before, behind) = open.frame.as_ref().map_or((&[][..], &[][..]), |(before, behind)| (before, behind));
+        [before, &open.text, behind].iter().for_each(|part| batch.text.extend_from_slice(part));
+        let text = Span::new(text_start, batch.text.len());
+        let shape = if open.frame.is_some() { Shape::Line } else { open.first.shape };
         let time_text = batch.append(&open.time_text);
         let truncated = truncated || open.first.truncated;
         let bytes = open.bytes.min(u64::from(u32::MAX)) as u32;
-        batch.records.push(Record { text, time_text, bytes, truncated, fields_start: 0, fields_end: 0, ..open.first });
+        let first = Record { fields_start: 0, fields_end: 0, shape, ..open.first };
+        batch.records.push(Record { text, time_text, bytes, truncated, ..first });
         batch.counts.open -= open.pieces as i64;
         batch.counts.open_bytes -= open.bytes as i64;
         batch.counts.joined += open.pieces - 1;

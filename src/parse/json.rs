@@ -37,6 +37,11 @@ impl JsonParser {
         Self { time: None, time_keep: false }
     }
 
+    /// All members of a line of Docker's, and its time.
+    pub(super) fn docker() -> Self {
+        Self { time: Some(("time".into(), "%Y-%m-%dT%H:%M:%S.%L%z".into())), time_keep: true }
+    }
+
     /// From a `[PARSER]` section; what is wrong is in the report. A format that drave does not have is only a note here,
     /// since parser files define many that nobody uses.
     pub fn from_section(section: &Section, report: &mut Report) -> Option<Self> {

@@ -2,9 +2,12 @@
 
 pub mod cri;
 pub mod docker;
-mod json;
+pub mod docker_mode;
+pub mod encoding;
 mod join;
+mod json;
 
+pub use docker_mode::DockerMode;
 pub use join::{Joiner, OpenPiece};
 pub use json::JsonParser;
 
@@ -52,6 +55,8 @@ pub enum LineFormat {
     Plain,
     /// Text for a parser.
     Parsed(Arc<dyn Parser>),
+    /// Docker's lines, joined before a parser sees them.
+    DockerMode(DockerMode),
     /// Container formats: which of them may occur, whether pieces are joined, and the names of the keys.
     Container {
         /// `TIME STREAM TAG TEXT`.
@@ -70,6 +75,7 @@ impl std::fmt::Debug for LineFormat {
         f.write_str(match self {
             Self::Plain => "plain",
             Self::Parsed(_) => "parsed",
+            Self::DockerMode(_) => "docker mode",
             Self::Container { .. } => "container",
         })
     }
@@ -95,6 +101,11 @@ pub fn named(name: &str, sections: &[Section]) -> Option<LineFormat> {
         "json" => Some(LineFormat::Parsed(Arc::new(JsonParser::plain()))),
         _ => None,
     }
+}
+
+/// The built-in parser `docker` for lines whose pieces are joined already.
+pub fn docker_lines() -> Arc<dyn Parser> {
+    Arc::new(JsonParser::docker())
 }
 
 /// The format that `multiline.parser` asks for.

@@ -7,6 +7,7 @@
 //! ```
 
 use super::progress::Progress;
+use crate::parse::encoding::Charset;
 use crate::state::{FINGERPRINT_MAX, Fingerprint};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{Stat, fstat};
@@ -50,6 +51,8 @@ pub(super) struct TailFile {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) fingerprint: Fingerprint,
+    /// Its first two bytes, maybe a byte order mark.
+    pub(super) first: Option<[u8; 2]>,
     /// The next byte to read.
     pub(super) read: u64,
     /// Up to here was looked and found no further line end.
@@ -73,6 +76,11 @@ pub(super) fn fingerprint(head: &[u8]) -> Fingerprint {
     Fingerprint { len: head.len() as u32, hash: xxhash_rust::xxh3::xxh3_64(head) }
 }
 
+/// What a byte order mark would be.
+pub(super) fn first_two(head: &[u8]) -> Option<[u8; 2]> {
+    head.first_chunk().copied()
+}
+
 /// The first bytes of a file, as many as a fingerprint covers.
 pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(FINGERPRINT_MAX as usize);
@@ -91,9 +99,9 @@ impl TailFile {
     pub(super) fn plain(seq: u64, file: File, path: PathBuf, offset: u64) -> io::Result<Self> {
         let stat = fstat(&file)?;
         let offset = if offset > stat.st_size as u64 { 0 } else { offset };
-        let fingerprint = fingerprint(&head(&file)?);
+        let head = head(&file)?;
         let mut new = Self::new(seq, Content::Plain(file), path, &stat, offset);
-        new.fingerprint = fingerprint;
+        (new.fingerprint, new.first) = (fingerprint(&head), first_two(&head));
         new.size = stat.st_size as u64;
         Ok(new)
     }
@@ -105,7 +113,7 @@ impl TailFile {
         let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
         let content = Content::Gzip { decoder, ahead: Vec::new(), end: skipped < offset };
         let mut new = Self::new(seq, content, path, &stat, skipped);
-        new.fingerprint = fingerprint(head);
+        (new.fingerprint, new.first) = (fingerprint(head), first_two(head));
         new.size = u64::MAX;
         new.gone = Some(Instant::now());
         Ok(new)
@@ -120,6 +128,7 @@ impl TailFile {
             device: stat.st_dev,
             inode: stat.st_ino,
             fingerprint: Fingerprint::default(),
+            first: None,
             read: offset,
             looked: offset,
             size: 0,
@@ -193,7 +202,7 @@ impl TailFile {
             return Ok(Look::Rewritten(unread));
         }
         if head.len() > known {
-            self.fingerprint = fingerprint(&head);
+            (self.fingerprint, self.first) = (fingerprint(&head), first_two(&head));
             self.progress.dirty = true;
         }
         if size > self.size {
@@ -206,7 +215,7 @@ impl TailFile {
     }
 
     fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) {
-        self.fingerprint = fingerprint(head);
+        (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
         (self.read, self.looked, self.size) = (0, 0, size);
         self.skipping = false;
         self.grown = now;
@@ -256,14 +265,15 @@ impl TailFile {
 }
 
 /// The end of the last line, or of the file when that line is too long to be looked for.
-pub(super) fn end_of_lines(file: &File) -> io::Result<u64> {
+pub(super) fn end_of_lines(file: &File, charset: Charset) -> io::Result<u64> {
     let size = file.metadata()?.len();
     let from = size.saturating_sub(LINE_START_BYTES_MAX);
     let mut tail = Vec::new();
     let mut reader = file;
     reader.seek(SeekFrom::Start(from))?;
     reader.take(size - from).read_to_end(&mut tail)?;
-    Ok(memchr::memrchr(b'\n', &tail).map_or(if from == 0 { 0 } else { size }, |at| from + at as u64 + 1))
+    let end = if from == 0 { 0 } else { charset.whole_units(tail.len(), from) };
+    Ok(from + charset.behind_last_line(&tail, from).unwrap_or(end) as u64)
 }
 
 /// Reads a range of a plain or compressed file.

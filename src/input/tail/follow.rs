@@ -2,14 +2,14 @@
 //! second positions and gauges.
 
 use super::chain::Chain;
-use super::cut::{Cutting, key_names};
+use super::cut::{Cutting, LINE_END_BYTES_MAX, key_names};
 use super::discover::Watcher;
 use super::file::Look;
 use super::positions::{self, Committer, Known};
 use super::settings::Settings;
 use crate::input::{Admission, Context, Gauges, LostReason};
 use crate::record::time::Rfc3339;
-use crate::record::{Batch, DropReason, Source, SourceDraft};
+use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -219,7 +219,7 @@ impl Follower {
         }
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));
-        let limit = settings.line_bytes_max();
+        let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;
         let mut want = settings.block_bytes();
         let (block, consumed) = loop {
             let got = match file.fill(&mut self.batch.text, want) {
@@ -230,30 +230,32 @@ impl Follower {
                     return Step::Idle;
                 }
             };
-            if file.skipping {
-                // What follows was not looked at yet.
-                let skipped = skip(file, &mut self.batch);
-                break (skipped, skipped);
-            }
             let mut cutting = Cutting {
                 settings,
+                charset: settings.charset.of_file(file.first),
                 clock: &mut self.clock,
                 joiner: &mut chain.joiner,
                 offset: file.read,
                 now_ns: now_ns(),
             };
+            if file.skipping {
+                let (skipped, is_over) = cutting.skip(&mut self.batch);
+                file.skipping = !is_over;
+                // What follows a line end was not looked at yet.
+                break (if is_over { skipped } else { got }, skipped);
+            }
             let consumed = cutting.lines(&mut self.batch);
             if consumed > 0 {
                 break (got, consumed);
             }
-            if got > limit {
+            if got >= limit {
                 file.skipping = true;
                 break (got, cutting.long_line(&mut self.batch));
             }
             if got < want {
                 break (got, 0); // a half line waits
             }
-            want = (want * 2).min(limit + 1).max(got + 1);
+            want = (want * 2).min(limit).max(got + 1);
         };
         self.hand_over(id, index, block, consumed);
         Step::Read
@@ -299,6 +301,7 @@ impl Follower {
             let changes = self.changed_rows();
             committer.commit(changes);
         }
+        self.flush_quiet();
         self.report_gauges();
     }
 
@@ -401,16 +404,6 @@ impl Follower {
             }
         }
     }
-}
-
-/// The rest of a line that was too long: passed over up to its end.
-fn skip(file: &mut super::file::TailFile, batch: &mut Batch) -> usize {
-    let end = memchr::memchr(b'\n', &batch.text);
-    file.skipping = end.is_none();
-    let skipped = end.map_or(batch.text.len(), |at| at + 1);
-    batch.counts.read_bytes += skipped as u64;
-    batch.counts.drop(DropReason::LongLine, 0, skipped as u64);
-    skipped
 }
 
 fn give_up(file: &mut super::file::TailFile, error: &std::io::Error, pipe: &dyn crate::input::Pipe, number: usize) {

@@ -1,14 +1,14 @@
 //! Files appear, move and end: from paths to chains, and from chains to nothing.
 
 use super::chain::{Chain, position_of};
-use super::cut::{Cutting, key_names};
+use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::discover::Events;
-use super::file::{TailFile, end_of_lines, read_range};
+use super::file::{TailFile, end_of_lines, first_two, read_range};
 use super::follow::{Follower, now_ns};
 use super::rotation::{self, Resume, Sibling, continuation, strip_gz};
 use super::settings::Settings;
 use crate::input::LostReason;
-use crate::parse::Joiner;
+use crate::parse::{Joiner, LineFormat};
 use crate::record::SourceDraft;
 use crate::state::{Change, Position};
 use std::collections::{HashMap, VecDeque};
@@ -277,7 +277,8 @@ impl Follower {
 
     /// The end of the file, or the beginning of the line that is being written there.
     fn end_of(&self, input: usize, resume: &Resume) -> u64 {
-        let end = end_of_lines(&resume.sibling.file).unwrap_or(0);
+        let charset = self.inputs[input].charset.of_file(first_two(&resume.sibling.head));
+        let end = end_of_lines(&resume.sibling.file, charset).unwrap_or(0);
         self.context.pipe.skipped(self.inputs[input].number, end);
         end
     }
@@ -365,9 +366,9 @@ impl Follower {
                 self.context.pipe.lost(settings.number, LostReason::Unreadable, end - start);
                 continue;
             }
-            let now_ns = now_ns();
-            let mut cutting =
-                Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset: *start, now_ns };
+            let (charset, now_ns) = (settings.charset.of_file(file.first), now_ns());
+            let (clock, joiner) = (&mut self.clock, &mut chain.joiner);
+            let mut cutting = Cutting { settings, charset, clock, joiner, offset: *start, now_ns };
             cutting.lines(&mut self.batch);
             self.context.pipe.push(&mut self.batch);
             let at = file.read;
@@ -462,16 +463,30 @@ impl Follower {
         let settings = &self.inputs[chain.input];
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));
-        let got = file.fill(&mut self.batch.text, settings.line_bytes_max() + 1).unwrap_or(0);
+        let got = file.fill(&mut self.batch.text, settings.line_bytes_max() + LINE_END_BYTES_MAX).unwrap_or(0);
         if got == 0 || file.skipping {
             return;
         }
-        let now_ns = now_ns();
-        let offset = file.read;
-        let mut cutting = Cutting { settings, clock: &mut self.clock, joiner: &mut chain.joiner, offset, now_ns };
+        let (charset, now_ns) = (settings.charset.of_file(file.first), now_ns());
+        let (clock, joiner, offset) = (&mut self.clock, &mut chain.joiner, file.read);
+        let mut cutting = Cutting { settings, charset, clock, joiner, offset, now_ns };
         let start = cutting.lines(&mut self.batch);
         let consumed = cutting.last_line(&mut self.batch, start..got, mark);
         self.hand_over(id, index, got, consumed);
+    }
+
+    /// `docker_mode_flush`: what is open goes when its files are read to their ends and have not grown for so long.
+    pub(super) fn flush_quiet(&mut self) {
+        let is_quiet = |chain: &Chain| {
+            let settings = &self.inputs[chain.input];
+            let wait = settings.options.docker_mode_flush.0;
+            matches!(settings.format, LineFormat::DockerMode(_))
+                && chain.joiner.is_open()
+                && chain.next_unread().is_none()
+                && chain.files.iter().all(|f| f.grown.elapsed() >= wait)
+        };
+        let quiet: Vec<u64> = self.chains.iter().filter(|(_, chain)| is_quiet(chain)).map(|(id, _)| *id).collect();
+        quiet.into_iter().for_each(|id| self.flush_joiner(id));
     }
 
     /// Sends open records as they are, because nothing follows any more.
@@ -480,8 +495,9 @@ impl Follower {
         if !chain.joiner.is_open() || chain.files.is_empty() {
             return;
         }
-        self.batch.reset(&chain.source, key_names(&self.inputs[chain.input]));
-        chain.joiner.flush(&mut self.batch);
+        let settings = &self.inputs[chain.input];
+        self.batch.reset(&chain.source, key_names(settings));
+        cut::flush_joiner(settings, &mut chain.joiner, &mut self.batch);
         self.context.pipe.push(&mut self.batch);
         let index = chain.files.len() - 1;
         let end = chain.files[index].read;

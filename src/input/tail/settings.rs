@@ -3,7 +3,8 @@
 use super::discover::Patterns;
 use super::tag::Tagging;
 use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
-use crate::parse::{self, LineFormat};
+use crate::parse::encoding::{Charset, Generic, Unicode};
+use crate::parse::{self, DockerMode, LineFormat};
 use crate::state::Sync;
 
 crate::option_enum! {
@@ -33,6 +34,16 @@ crate::options! {
         parser: String, "parser", optional;
         /// Container formats whose pieces are joined: docker, cri.
         multiline_parser: List, "multiline.parser", default "";
+        /// Joins the pieces of Docker's long lines before `parser` sees them; for new configurations there is `multiline.parser`.
+        docker_mode: bool, "docker_mode", default "off";
+        /// How long a line that has not come to its end waits for more while its file does not grow.
+        docker_mode_flush: Duration, "docker_mode_flush", default "4";
+        /// A parser that takes the first line of a record of several lines; what it does not take goes on with the record before.
+        docker_mode_parser: String, "docker_mode_parser", optional;
+        /// How files of Unicode text are written; a byte order mark in a file knows better.
+        unicode_encoding: Unicode, "unicode.encoding", default "UTF-8";
+        /// The encoding of files that are not Unicode; other names of the web's encodings hold too.
+        generic_encoding: Generic, "generic.encoding", optional;
         /// The key of a line's text.
         key: String, "key", default "log";
         /// A key that gets the path of the file.
@@ -88,6 +99,7 @@ pub(super) struct Settings {
     pub(super) patterns: Patterns,
     pub(super) tagging: Tagging,
     pub(super) format: LineFormat,
+    pub(super) charset: Charset,
     pub(super) options: TailOptions,
     pub(super) joined_bytes_max: usize,
     pub(super) mem_buf_limit: u64,
@@ -106,6 +118,7 @@ impl Settings {
         let shared = InputShared::from_section(section, &mut Report::default());
         let (mut options, shared) = (options?, shared?);
         let format = line_format(section, &options, config, report);
+        let charset = charset(section, &options, report);
         let patterns = Patterns::new(section, &options, report);
         let tag = shared.tag.unwrap_or_else(|| format!("tail.{index}"));
         let tagging = Tagging::new(section, tag, options.tag_regex.as_deref(), report);
@@ -120,6 +133,7 @@ impl Settings {
             patterns: patterns?,
             tagging: tagging?,
             format: format?,
+            charset: charset?,
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),
             options,
@@ -148,6 +162,14 @@ impl Settings {
 
 fn line_format(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<LineFormat> {
     if !options.multiline_parser.0.is_empty() {
+        if let Some(entry) = section.get("docker_mode").filter(|_| options.docker_mode) {
+            let hint = "multiline.parser docker joins pieces by itself";
+            report.note(
+                Some(&entry.key_at),
+                "`docker_mode` has no effect beside `multiline.parser`",
+                Some(hint.into()),
+            );
+        }
         return match parse::multiline(&options.multiline_parser.0) {
             Ok(format) => Some(format),
             Err((name, nearest)) => {
@@ -161,7 +183,14 @@ fn line_format(section: &Section, options: &TailOptions, config: &Config, report
             }
         };
     }
-    let Some(name) = &options.parser else { return Some(LineFormat::Plain) };
+    let format = match &options.parser {
+        Some(name) => parser(section, "parser", name, config, report)?,
+        None => LineFormat::Plain,
+    };
+    if options.docker_mode { docker_mode(section, format, options, config, report) } else { Some(format) }
+}
+
+fn parser(section: &Section, key: &str, name: &str, config: &Config, report: &mut Report) -> Option<LineFormat> {
     let format = parse::named(name, &config.parsers);
     if format.is_none() {
         let defined = config.parsers.iter().map(|p| p.name.as_str());
@@ -170,10 +199,44 @@ fn line_format(section: &Section, options: &TailOptions, config: &Config, report
             Some(_) => format!("its format is not there; formats: {}", parse::FORMATS.join(", ")),
             None => format!("there are: {}", known.join(", ")),
         };
-        let at = section.get("parser").map(|e| &e.value_at);
+        let at = section.get(key).map(|e| &e.value_at);
         report.error(at, format!("the parser `{name}` cannot be used"), Some(hint));
     }
     format
+}
+
+fn docker_mode(
+    section: &Section,
+    format: LineFormat,
+    options: &TailOptions,
+    config: &Config,
+    report: &mut Report,
+) -> Option<LineFormat> {
+    let parser = match format {
+        LineFormat::Parsed(parser) => Some(parser),
+        LineFormat::Container { docker: true, .. } => Some(parse::docker_lines()),
+        LineFormat::Plain | LineFormat::DockerMode(_) => None,
+        // Lines of CRI have no JSON to be joined in: as in Fluent Bit the parser sees them as they are.
+        cri @ LineFormat::Container { .. } => return Some(cri),
+    };
+    let first_line = match &options.docker_mode_parser {
+        Some(name) => match self::parser(section, "docker_mode_parser", name, config, report)? {
+            LineFormat::Parsed(parser) => Some(parser),
+            _ => Some(parse::docker_lines()),
+        },
+        None => None,
+    };
+    Some(LineFormat::DockerMode(DockerMode { parser, first_line }))
+}
+
+fn charset(section: &Section, options: &TailOptions, report: &mut Report) -> Option<Charset> {
+    let Some(generic) = options.generic_encoding else { return Some(options.unicode_encoding.into()) };
+    if let Some(entry) = section.get("unicode.encoding") {
+        let hint = "a file has one encoding: remove one of them";
+        report.error(Some(&entry.key_at), "`unicode.encoding` stands beside `generic.encoding`", Some(hint.into()));
+        return None;
+    }
+    Some(generic.into())
 }
 
 #[cfg(test)]

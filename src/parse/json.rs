@@ -19,7 +19,16 @@ crate::options! {
         /// Whether the field of the time stays in the record.
         time_keep: bool, "time_keep", default "off";
     }
+    no_effect {
+        "time_strict": "a time that does not fit stays in its field";
+        "types": "values of JSON have types";
+        "skip_empty_values": "values of JSON stay, empty ones too";
+        "logfmt_no_bare_keys": "it is for logfmt";
+    }
 }
+
+/// Options of Fluent Bit's that would change records and are not there yet: a parser with one of them cannot be used.
+const NOT_THERE: &[&str] = &["decode_field", "decode_field_as", "time_offset", "time_zone", "time_system_timezone"];
 
 /// Keys up to which a linear look for doubled keys is the quickest.
 const FEW_KEYS: usize = 64;
@@ -43,12 +52,17 @@ impl JsonParser {
     }
 
     /// From a `[PARSER]` section; what is wrong is in the report. A format that drave does not have is only a note here,
-    /// since parser files define many that nobody uses.
+    /// since parser files define many that nobody uses; so is an option that it does not have.
     pub fn from_section(section: &Section, report: &mut Report) -> Option<Self> {
         let format = section.get("format");
         if let Some(format) = format.filter(|f| !f.value.eq_ignore_ascii_case("json")) {
             let what = format!("parser {} has the format `{}`, which is not there", section.name, format.value);
             report.note(Some(&format.value_at), what, Some(format!("formats: {}", super::FORMATS.join(", "))));
+            return None;
+        }
+        if let Some(entry) = NOT_THERE.iter().find_map(|key| section.get(key)) {
+            let what = format!("parser {} has the option `{}`, which is not there yet", section.name, entry.key);
+            report.note(Some(&entry.key_at), what, Some("it can be defined, but not be used".into()));
             return None;
         }
         section.check_keys(&[ParserOptions::OPTIONS], report);

@@ -196,11 +196,12 @@ fn push_civil(out: &mut Vec<u8>, time_ns: i64, between: u8) {
 
 /// Reads `text` by a strptime format: `%Y %y %m %d %e %H %I %M %S %p %j %b %B %h %a %A %T %D %F %R %s %z %Z %n %t %%` and,
 /// beyond strptime, `%L` or `%f`: a fraction of 1 to 9 digits, its point optional. A year that is missing is `this_year`.
-/// Nanoseconds since 1970; `None` where the text does not fit or goes on.
+/// Nanoseconds since 1970; `None` where the text does not fit. What stands behind the format's end does not count, as in Fluent Bit:
+/// `%L` alone is what people write for `….123Z`.
 pub fn strptime(text: &str, format: &str, this_year: i64) -> Option<i64> {
     let mut parts = Parts { year: this_year, ..Parts::default() };
-    let rest = parts.read(text, format)?;
-    rest.is_empty().then(|| parts.nanos())
+    parts.read(text, format)?;
+    Some(parts.nanos())
 }
 
 #[derive(Debug)]
@@ -421,8 +422,10 @@ mod tests {
             ("03/01/24 10:00 AM", "%D %I:%M %p", Some(second * 1000)),
             ("Mar  1 10:00:00", "%b %e %T", Some(second * 1000)),
             ("2024-061 10:00", "%Y-%j %R", Some(second * 1000)),
-            ("2024-03-01T10:00:00Z trailing", "%Y-%m-%dT%H:%M:%S%z", None),
-            ("2024-03-0x", "%Y-%m-%d", None),
+            ("2024-03-01T10:00:00Z trailing", "%Y-%m-%dT%H:%M:%S%z", Some(1_709_287_200_000)),
+            ("2024-03-01T10:00:00.25Z", "%Y-%m-%dT%H:%M:%S.%L", Some(1_709_287_200_250)),
+            ("2024-03-01T10:00:00.25Z", "%Y-%m-%dT%H:%M:%SZ", None),
+            ("2024-03-x1", "%Y-%m-%d", None),
             ("", "%Y", None),
         ] {
             assert_eq!(strptime(text, format, 2024), expect.map(|ms: i64| ms * 1_000_000), "{text} by {format}");

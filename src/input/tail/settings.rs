@@ -196,7 +196,7 @@ fn parser(section: &Section, key: &str, name: &str, config: &Config, report: &mu
         let defined = config.parsers.iter().map(|p| p.name.as_str());
         let known: Vec<&str> = defined.chain(parse::BUILT_IN.iter().copied()).collect();
         let hint = match config.parsers.iter().find(|p| p.name == *name) {
-            Some(_) => format!("its format is not there; formats: {}", parse::FORMATS.join(", ")),
+            Some(_) => format!("its format or one of its options is not there; formats: {}", parse::FORMATS.join(", ")),
             None => format!("there are: {}", known.join(", ")),
         };
         let at = section.get(key).map(|e| &e.value_at);

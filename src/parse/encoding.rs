@@ -159,8 +159,7 @@ impl Charset {
         passed + self.nul_len(&text[passed..])
     }
 
-    /// The bytes of the NULs in front.
-    pub fn nul_len(self, text: &[u8]) -> usize {
+    fn nul_len(self, text: &[u8]) -> usize {
         let unit = self.unit();
         text.chunks_exact(unit).take_while(|bytes| bytes.iter().all(|b| *b == 0)).count() * unit
     }

@@ -50,8 +50,6 @@ impl Cutting<'_> {
     /// What stands behind the last line end is a line too, because nothing follows any more. Behind it is joined text.
     pub(super) fn last_line(&mut self, batch: &mut Batch, rest: Range<usize>, mark: bool) -> usize {
         let records = batch.records.len();
-        let end = rest.end;
-        let rest = rest.start + self.charset.nul_len(&batch.text[rest.clone()])..end;
         if !rest.is_empty() {
             self.any_line(batch, rest.clone(), rest.len() as u32);
         }
@@ -59,7 +57,7 @@ impl Cutting<'_> {
             record.truncated |= mark;
             batch.counts.truncated += u64::from(mark);
         }
-        end
+        rest.end
     }
 
     /// The beginning of a line that is longer than a line may be: cut, or left out. The rest is passed over afterwards.
@@ -90,10 +88,7 @@ impl Cutting<'_> {
     }
 
     #[inline]
-    fn line(&mut self, batch: &mut Batch, mut start: usize, mut end: usize, mut bytes: u32) {
-        if batch.text[start] == 0 {
-            (start, bytes) = self.without_nul(batch, start, end, bytes);
-        }
+    fn line(&mut self, batch: &mut Batch, start: usize, mut end: usize, bytes: u32) {
         batch.counts.read += 1;
         batch.counts.read_bytes += u64::from(bytes);
         let offset = self.offset + start as u64;
@@ -112,7 +107,6 @@ impl Cutting<'_> {
     }
 
     fn encoded_line(&mut self, batch: &mut Batch, start: usize, end: usize, bytes: u32) {
-        let (start, bytes) = self.without_nul(batch, start, end, bytes);
         batch.counts.read += 1;
         batch.counts.read_bytes += u64::from(bytes);
         let mut end = end - self.charset.return_len(&batch.text[start..end]);
@@ -128,12 +122,6 @@ impl Cutting<'_> {
         self.charset.decode_within(&mut batch.text, start..end, !truncated);
         let text = Span::new(text, batch.text.len());
         self.record(batch, text, self.offset + start as u64, bytes, truncated);
-    }
-
-    /// NULs in front of a line are no text: what is left of a hole in a file.
-    fn without_nul(&self, batch: &Batch, start: usize, end: usize, bytes: u32) -> (usize, u32) {
-        let nul = self.charset.nul_len(&batch.text[start..end]);
-        (start + nul, bytes - nul as u32)
     }
 
     /// Where a long line is cut; `None` where it is left out. What goes is counted.
@@ -386,10 +374,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_returns_and_nuls_do_not_depend_on_the_blocks() {
+    fn limits_and_returns_do_not_depend_on_the_blocks() {
         let of = |options: &str| Settings::for_test(&format!("path: /x/*.log, buffer_max_size: 6, {options}"));
         let all = [of("key: a"), of("skip_long_lines: on"), of("skip_empty_lines: on"), of("generic.encoding: GBK")];
-        let byte = prop_oneof![Just(b'\n'), Just(b'\r'), Just(0), Just(b'a'), Just(0xc3), Just(0xa9)];
+        let byte = prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), Just(0xc3), Just(0xa9)];
         proptest!(|(file in prop::collection::vec(byte, 0..80), sizes in sizes())| {
             for settings in &all {
                 let (whole, counts) = follow(settings, &file, &[file.len().max(1)]);
@@ -407,7 +395,7 @@ mod tests {
             ("abc\nabcd\nabcde\n", vec![(false, "abc"), (false, "abcd"), (true, "abcd")]),
             ("abc\r\nabcd\r\nabcde\r\n", vec![(false, "abc"), (false, "abcd"), (true, "abcd")]),
             ("abcéx\n", vec![(true, "abc")]),
-            ("\0\0\0\0\0abcd\n\0x\n", vec![(false, "abcd"), (false, "x")]),
+            ("\0\0\0\0\0abcd\n\0x\n", vec![(false, "abcd"), (false, "\0x")]),
             ("abcdefghijklmnop\nx", vec![(true, "abcd"), (false, "x")]),
             ("\u{feff}abcd\n\n", vec![(false, "abcd"), (false, "")]),
         ] {
@@ -424,11 +412,11 @@ mod tests {
             format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
         };
         for order in [Order::Little, Order::Big] {
-            let found = texts(&settings, &encode("abcd\r\n\0\0abcde\nabc😀\nऊ\u{a0a}\u{10a}\n\n", order));
+            let found = texts(&settings, &encode("\0\0abcd\r\nabcde\nabc😀\nऊ\u{a0a}\u{10a}\n\n", order));
             let expect = [(false, "abcd"), (true, "abcd"), (true, "abc"), (false, "ऊ\u{a0a}\u{10a}"), (false, "")];
             assert_eq!(found, expect.map(|(cut, text)| (cut, text.to_owned())));
         }
-        proptest!(|(text in "[ab\r\n\0\u{a0a}\u{10a}😀]{0,60}", big: bool, odd in prop::option::of(any::<u8>()), sizes in sizes())| {
+        proptest!(|(text in "[ab\r\n\u{a0a}\u{10a}😀]{0,60}", big: bool, odd in prop::option::of(any::<u8>()), sizes in sizes())| {
             let mut file = encode(&text, if big { Order::Big } else { Order::Little });
             file.extend(odd);
             let (whole, _) = follow(&settings, &file, &[file.len()]);

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use drave::config::{Config, Environment, Report, Section, load};
+use drave::agent::Plan;
+use drave::config::{Config, Environment, Report, Section, Severity, load};
 use std::path::Path;
 
 /// `tail(path=/a tag=b) -> stdout(match=*)`, inputs, filters and outputs in their order; behind `!` what was said about it.
@@ -248,4 +249,26 @@ fn a_relative_path_begins_in_the_folder_of_the_configuration() {
     );
     assert_eq!(config.inputs[0].resolve("db/x.db"), Path::new("tests/config/good/db/x.db"));
     assert_eq!(config.inputs[0].resolve("/db/x.db"), Path::new("/db/x.db"));
+}
+
+#[test]
+fn the_configuration_of_a_node_is_understood_but_for_what_is_not_there() {
+    let environment = Environment::of([("METRICS", "On"), ("HEAD", "Off"), ("REGION", "r"), ("HOSTNAME", "node-1")]);
+    let mut report = Report::default();
+    let config = load(Path::new("tests/config/node/agent.conf"), &environment, &mut report);
+    let names = |sections: &[Section]| sections.iter().map(|s| s.name.clone()).collect::<Vec<_>>().join(" ");
+    assert_eq!(names(&config.inputs), "tail systemd");
+    assert_eq!(names(&config.filters), "kubernetes modify record_modifier");
+    assert_eq!(names(&config.outputs), "cloudwatch_logs http");
+    assert_eq!(names(&config.parsers), "syslog app");
+    assert_eq!(names(&config.multiline_parsers), "trace block");
+    assert_eq!(config.outputs[0].get("log_group_name").unwrap().value, "/cluster/shop-eu/app");
+    assert_eq!(config.filters[1].get("remove_regex").unwrap().value, "^((?!unit|message).)*$");
+    Plan::new(&config, &environment, &mut report);
+    for problem in report.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+        let plugin =
+            ["unknown input", "unknown filter", "unknown output"].iter().any(|w| problem.message.starts_with(w));
+        let option = problem.message.starts_with("unknown option") && problem.message.ends_with("of filter kubernetes");
+        assert!(plugin || option, "{report}");
+    }
 }

@@ -272,3 +272,27 @@ fn the_configuration_of_a_node_is_understood_but_for_what_is_not_there() {
         assert!(plugin || option, "{report}");
     }
 }
+
+#[test]
+fn what_is_missing_or_not_there_is_told_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.yaml");
+    let input = "{ name: tail, path: /a }";
+    for (pipeline, expect) in [
+        ("filters: [{ name: kubernetes }]", "error: filter kubernetes needs `match` or `match_regex`"),
+        ("outputs: [{ name: 'null' }]", "note: output null has no `match` and is left out"),
+        (
+            "outputs: [{ name: 'null', match: x, processors: { logs: [{ name: content_modifier, action: upsert }] } }]",
+            "error: unknown processor `content_modifier` of output null",
+        ),
+        ("filters: [{ name: 'no such', match: x }]", "error: unknown filter `no such`"),
+    ] {
+        std::fs::write(&file, format!("pipeline: {{ inputs: [{input}], {pipeline} }}\n")).unwrap();
+        let (environment, mut report) = (Environment::default(), Report::default());
+        let config = load(&file, &environment, &mut report);
+        let plan = Plan::new(&config, &environment, &mut report);
+        let shown = report.to_string();
+        assert!(shown.contains(&format!("{expect}\n")), "{pipeline}\n{shown}");
+        assert_eq!(plan.is_some(), expect.starts_with("note"), "{pipeline}\n{shown}");
+    }
+}

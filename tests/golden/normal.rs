@@ -51,10 +51,11 @@ fn is_now(number: f64) -> bool {
 }
 
 fn normal_text(text: String) -> Value {
-    if text.starts_with('{') && text.trim_end().ends_with('}') {
-        if let Ok(value) = serde_json::from_str(&text) {
-            return json!({ "json": normal(value) });
-        }
+    if text.starts_with('{')
+        && text.trim_end().ends_with('}')
+        && let Ok(value) = serde_json::from_str(&text)
+    {
+        return json!({ "json": normal(value) });
     }
     let date = DATE.captures(&text).map(|parts| {
         let part = |index: usize| parts[index].parse::<i64>().unwrap();

@@ -82,3 +82,55 @@ fn records(request: &Request) -> Vec<Value> {
     };
     lines(&request.body).into_iter().map(item).collect()
 }
+
+#[test]
+fn bodies_of_all_destinations() {
+    let request = |target: &str, headers: &[(&str, &str)], body: &str| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let head = super::support::http::Head { method: "POST".into(), target: target.into(), headers };
+        Request { head, body: body.into(), connection: 0, sni: None, accepted: true }
+    };
+    for (request, expect) in [
+        (
+            request(
+                "/in",
+                &[("content-type", "application/json; charset=utf-8"), ("fluentbit-tag", "t")],
+                "[{\"a\":1},2]",
+            ),
+            json!([
+                { "path": "/in", "type": "application/json", "tag": "t", "record": { "a": 1 } },
+                { "path": "/in", "type": "application/json", "tag": "t", "record": 2 },
+            ]),
+        ),
+        (
+            request("/_bulk?pipeline=p", &[], "{\"index\":{}}\n{\"a\":1}\n"),
+            json!([{ "path": "/_bulk", "action": { "index": {} }, "doc": { "a": 1 } }]),
+        ),
+        (
+            request(
+                "/loki/api/v1/push",
+                &[("x-scope-orgid", "me")],
+                "{\"streams\":[{\"stream\":{\"job\":\"x\"},\"values\":[[\"1\",\"line\"],[\"2\",\"other\",{\"k\":\"v\"}]]}]}",
+            ),
+            json!([
+                { "tenant": "me", "labels": { "job": "x" }, "ts": "1", "line": "line", "metadata": {} },
+                { "tenant": "me", "labels": { "job": "x" }, "ts": "2", "line": "other", "metadata": { "k": "v" } },
+            ]),
+        ),
+        (
+            request(
+                "/",
+                &[("x-amz-target", "Logs_20140328.PutLogEvents")],
+                "{\"logGroupName\":\"g\",\"logStreamName\":\"s\",\"logEvents\":[{\"timestamp\":1,\"message\":\"m\"}]}",
+            ),
+            json!([{ "group": "g", "stream": "s", "ts": 1, "message": "m" }]),
+        ),
+        (request("/", &[("x-amz-target", "Logs_20140328.CreateLogStream")], "{}"), json!([])),
+        (
+            request("/", &[("x-amz-target", "Logs_20140328.PutLogEvents")], "{}"),
+            json!([{ "path": "/", "not understood": "{}" }]),
+        ),
+    ] {
+        assert_eq!(Value::Array(of_request(&request)), expect);
+    }
+}

@@ -166,3 +166,70 @@ impl Drop for Tcp {
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+
+    fn ask(sink: &Sink, method: &str, path: &str, body: &str) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(sink.address).unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        BufReader::new(stream)
+    }
+
+    fn get(sink: &Sink, path: &str) -> String {
+        let stream = ask(sink, "GET", path, "");
+        stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+        stream.lines().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_kubernetes_api_gives_lists_and_watches() {
+        let pod = |name: &str, node: &str| json!({ "metadata": { "name": name, "namespace": "shop" }, "spec": { "nodeName": node } });
+        let spaces = [json!({ "metadata": { "name": "shop" } })];
+        let sink = kubernetes(json!({ "pods": [pod("web", "node-1"), pod("db", "node-2")], "namespaces": spaces }));
+        for (path, there, not_there) in [
+            ("/api/v1/namespaces/shop/pods/web", "\"name\":\"web\"", "node-2"),
+            ("/api/v1/namespaces/shop/pods/other", "404 Status", "node"),
+            ("/api/v1/namespaces/shop/pods", "PodList", "404"),
+            ("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-2&limit=500", "\"name\":\"db\"", "web"),
+            ("/api/v1/namespaces/shop", "\"name\":\"shop\"", "404"),
+            ("/api/v1/namespaces", "NamespaceList", "404"),
+            ("/version", "404 Status", "node"),
+        ] {
+            let answer = get(&sink, path);
+            assert!(answer.contains(there) && !answer.contains(not_there), "{path}\n{answer}");
+        }
+        let watch = ask(&sink, "GET", "/api/v1/pods?watch=1&sendInitialEvents=true", "");
+        let events = watch.lines().map(Result::unwrap).filter(|line| line.starts_with('{'));
+        let kinds: Vec<Value> =
+            events.take(3).map(|e| serde_json::from_str::<Value>(&e).unwrap()["type"].clone()).collect();
+        assert_eq!(kinds, ["ADDED", "ADDED", "BOOKMARK"]);
+    }
+
+    #[test]
+    fn the_recorder_answers_as_each_destination() {
+        let sink = recorder();
+        for (path, body, status, answer) in [
+            ("/_bulk", "{\"index\":{}}\n{}\n{\"delete\":{}}\n{\"create\":{}}\n{}\n", "200", "\"delete\""),
+            ("/loki/api/v1/push", "{}", "204", ""),
+            ("/in", "[]", "200", "{}"),
+        ] {
+            let stream = ask(&sink, "POST", path, body);
+            stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+            let text = stream.lines().map(Result::unwrap).collect::<Vec<_>>().join("\n");
+            assert!(text.starts_with(&format!("HTTP/1.1 {status}")) && text.contains(answer), "{text}");
+        }
+        assert_eq!(sink.requests().len(), 3);
+    }
+
+    #[test]
+    fn a_port_keeps_what_comes() {
+        let tcp = Tcp::start();
+        let mut stream = TcpStream::connect(("127.0.0.1", tcp.port)).unwrap();
+        stream.write_all(b"one\0two\0").unwrap();
+        let kept = || tcp.bytes() == b"one\0two\0";
+        assert!(crate::support::agent::poll(std::time::Duration::from_secs(10), kept));
+    }
+}

@@ -3,7 +3,7 @@
 use super::route::Match;
 use crate::config::{
     Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
-    ServiceOptions, nearest,
+    SectionKind, ServiceOptions, nearest,
 };
 use crate::filter::{FILTERS, Filter};
 use crate::input::{INPUTS, Input, InputContext};
@@ -41,6 +41,7 @@ impl Plan {
         let inputs = plan_inputs(config, report);
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
+        check_processors(config, report);
         if config.inputs.is_empty() {
             report.error(
                 None,
@@ -67,6 +68,16 @@ impl Plan {
             outputs: outputs.into_iter().flatten().collect(),
             state_folder,
         })
+    }
+}
+
+/// There are none yet, and without one records would not be what the configuration says.
+fn check_processors(config: &Config, report: &mut Report) {
+    for processor in &config.processors {
+        let owners = if processor.of == SectionKind::Input { &config.inputs } else { &config.outputs };
+        let owner = owners.get(processor.index).map_or_else(String::new, Section::title);
+        let what = format!("unknown processor `{}` of {owner}", processor.section.name);
+        report.error(Some(&processor.section.at), what, Some("there are no processors yet: take it out".into()));
     }
 }
 

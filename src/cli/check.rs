@@ -9,8 +9,8 @@
 //! ```
 //! What has no place has null for `file`, `line` and `column`; `hint` may be null too.
 
-use super::exit;
 use super::run::Given;
+use super::{colour, exit};
 use crate::config::{Problem, Report, Severity};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(super) fn check(given: &Given, format: Format) -> u8 {
     match format {
         Format::Json => println!("{:#}", object(&given.name(), valid, &report)),
         Format::Text => {
-            eprint!("{report}");
+            colour::say(&report.to_string(), &given.environment);
             if valid {
                 println!("{}: ok", given.name());
             }

@@ -1,11 +1,11 @@
 //! drave's own messages: to stderr or a file, as text or JSON. What repeats is held back: the same kind of message at most each
 //! 30 s, then with the number of those that were not shown.
 
+use super::colour;
 use crate::config::{Environment, LogFormat, LogLevel, ServiceOptions};
 use rustix::fs::fstat;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,8 +54,7 @@ pub(super) fn start(
         (Some(file), false) => Box::new(fmt::layer().with_ansi(false).with_writer(Mutex::new(file))),
         (None, true) => Box::new(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)),
         (None, false) => {
-            let plain = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colour = std::io::stderr().is_terminal() && !plain;
+            let colour = colour::on_stderr(environment);
             Box::new(fmt::layer().with_ansi(colour).with_target(false).with_writer(std::io::stderr))
         }
     };

@@ -4,11 +4,13 @@ mod run;
 mod quick;
 mod check;
 mod completions;
+mod colour;
 mod logging;
 
 use crate::config::Environment;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Exit codes.
 pub mod exit {
@@ -59,11 +61,12 @@ enum Command {
 
 /// Parses the command line and runs it; the exit code.
 pub fn main() -> u8 {
+    let environment = Environment::from_process();
     match Arguments::try_parse() {
         // Where a panic goes that no thread of its own catches; its message is on stderr.
-        Ok(arguments) => std::panic::catch_unwind(|| dispatch(arguments)).unwrap_or(exit::INTERNAL),
+        Ok(arguments) => std::panic::catch_unwind(|| dispatch(arguments, environment)).unwrap_or(exit::INTERNAL),
         Err(error) if error.use_stderr() => {
-            eprint!("{}", error.render().to_string().replace("  tip: ", "  hint: "));
+            colour::say(&usage_error(&error), &environment);
             exit::USAGE
         }
         Err(help) => {
@@ -73,12 +76,21 @@ pub fn main() -> u8 {
     }
 }
 
-fn dispatch(arguments: Arguments) -> u8 {
+/// In the words of all other messages. A file alone is what one types first.
+fn usage_error(error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if Path::new(name).is_file() => format!(
+            "error: `{name}` is a file, and no command\n  hint: drave -c {name} runs it, drave check {name} checks it\n"
+        ),
+        _ => error.render().to_string().replace("  tip: ", "  hint: "),
+    }
+}
+
+fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
     match arguments.command {
-        None => run::run(arguments.run),
-        Some(Command::Run(arguments)) => run::run(arguments),
+        None => run::run(arguments.run, environment),
+        Some(Command::Run(arguments)) => run::run(arguments, environment),
         Some(Command::Check { file, format }) => {
-            let environment = Environment::from_process();
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
         }
         Some(Command::Completions { shell }) => completions::completions(shell),

@@ -6,7 +6,7 @@ use crate::config::Meaning::{
 };
 use crate::config::{Argument, Meaning, SectionKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, ValueHint};
 
 /// The options in the order in which they were typed.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +95,7 @@ impl Flag {
         let arg = Arg::new(self.id()).long(self.id()).visible_aliases(self.longs().skip(1)).short(self.short());
         let arg = arg.help(self.2).help_heading(heading).hide_short_help(heading == IDLE_HEADING);
         match self.value_name() {
-            Some(name) => arg.action(ArgAction::Append).value_name(name),
+            Some(name) => arg.action(ArgAction::Append).value_name(name).value_hint(hint(name)),
             None if self.1 == MORE => arg.action(ArgAction::Count),
             None => arg.action(ArgAction::SetTrue).overrides_with(self.id()),
         }
@@ -115,6 +115,11 @@ impl Flag {
         // Of a flag only the last place is known.
         places.last().map(|place| (place, argument(None, meaning))).into_iter().collect()
     }
+}
+
+/// What a shell completes it with.
+fn hint(value_name: &str) -> ValueHint {
+    if matches!(value_name, "FILE" | "PATH") { ValueHint::AnyPath } else { ValueHint::Other }
 }
 
 impl Args for Quick {

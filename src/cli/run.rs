@@ -1,7 +1,7 @@
 //! `drave -c FILE`, `drave -i tail …`: runs a configuration until it is told to stop, or until its inputs have ended.
 
 use super::quick::Quick;
-use super::{check, exit, logging};
+use super::{check, colour, exit, logging};
 use crate::agent::{self, Plan, RunError};
 use crate::config::{Config, Environment, LogLevel, Report, ServiceOptions, Severity, load_arguments};
 use clap::Args;
@@ -45,34 +45,37 @@ impl Given {
     }
 }
 
-pub(super) fn run(arguments: RunArguments) -> u8 {
+pub(super) fn run(arguments: RunArguments, environment: Environment) -> u8 {
     if let Some(folder) = &arguments.workdir
         && let Err(error) = rustix::process::chdir(folder)
     {
         let hint = "check the path given with --workdir, and that drave may enter it";
-        eprintln!("error: cannot change to {}: {error}\n  hint: {hint}", folder.display());
+        let text = format!("error: cannot change to {}: {error}\n  hint: {hint}\n", folder.display());
+        colour::say(&text, &environment);
         return exit::USAGE;
     }
-    let given = Given { file: arguments.config, quick: arguments.quick, environment: Environment::from_process() };
+    let given = Given { file: arguments.config, quick: arguments.quick, environment };
     if given.file.is_none() && given.quick.0.is_empty() {
-        eprintln!("error: no configuration\n  hint: {NOTHING_HINT}");
+        colour::say(NOTHING, &given.environment);
         return exit::USAGE;
     }
     if arguments.dry_run { check::check(&given, check::Format::Text) } else { start(&given) }
 }
 
-const NOTHING_HINT: &str = "drave -c FILE runs one, drave check FILE checks it, drave --help shows more";
+const NOTHING: &str = "error: no configuration
+  hint: drave -c FILE runs one, drave check FILE checks it, drave --help shows more
+";
 
 fn start(given: &Given) -> u8 {
     let mut report = Report::default();
     let (config, Some(plan)) = given.plan(&mut report) else {
-        eprint!("{report}");
+        colour::say(&report.to_string(), &given.environment);
         return exit::USAGE;
     };
     let own_files = match logging::start(&config.service, &config.folder, &given.environment) {
         Ok(files) => files,
         Err(message) => {
-            eprintln!("error: {message}");
+            colour::say(&format!("error: {message}\n"), &given.environment);
             return exit::USAGE;
         }
     };
@@ -84,17 +87,17 @@ fn start(given: &Given) -> u8 {
     match agent::run(plan, &own_files) {
         Ok(()) => exit::OK,
         Err(error) => {
-            say(&error, &config.service);
+            say(&error, &config.service, &given.environment);
             if error.internal { exit::INTERNAL } else { exit::USAGE }
         }
     }
 }
 
 /// In the log, and on stderr where the log does not go there.
-fn say(error: &RunError, service: &ServiceOptions) {
+fn say(error: &RunError, service: &ServiceOptions, environment: &Environment) {
     let hint = |before: &str| error.hint.as_ref().map_or_else(String::new, |hint| format!("{before}hint: {hint}"));
     tracing::error!("{error}{}", hint("; "));
     if service.log_file.is_some() || service.log_level == LogLevel::Off {
-        eprintln!("error: {error}{}", hint("\n  "));
+        colour::say(&format!("error: {error}{}\n", hint("\n  ")), environment);
     }
 }

@@ -249,7 +249,7 @@ mod tests {
             argument("-o", "http", Meaning::Section(SectionKind::Output)),
             prop("header=Authorization Bearer hunter2"),
             prop("http_passwd=hunter3"),
-            argument("-T", "hunter2 and hunter3", Meaning::Refused("leave it out")),
+            argument("-T", "hunter3 and Bearer hunter2", Meaning::Refused("leave it out")),
         ];
         let mut report = Report::default();
         let config = load_arguments(None, &arguments, &Environment::default(), &mut report);

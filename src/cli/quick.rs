@@ -105,7 +105,7 @@ impl Flag {
     fn given(&self, matches: &ArgMatches) -> Vec<(usize, Argument)> {
         // Flags have a value of their own where nobody gave them.
         let typed = matches.value_source(self.id()) == Some(ValueSource::CommandLine);
-        let Some(places) = matches.indices_of(self.id()).filter(|_| typed) else { return Vec::new() };
+        let Some(mut places) = matches.indices_of(self.id()).filter(|_| typed) else { return Vec::new() };
         let argument = |value, meaning| Argument { flag: self.shown(), value, meaning };
         if self.value_name().is_some() {
             let values = matches.get_many::<String>(self.id()).into_iter().flatten();
@@ -113,7 +113,7 @@ impl Flag {
         }
         let meaning = if self.1 == MORE && matches.get_count(self.id()) > 1 { MUCH_MORE } else { self.1 };
         // Of a flag only the last place is known.
-        places.last().map(|place| (place, argument(None, meaning))).into_iter().collect()
+        places.next_back().map(|place| (place, argument(None, meaning))).into_iter().collect()
     }
 }
 

@@ -46,7 +46,7 @@ impl Plan {
             report.error(
                 None,
                 "the configuration has no input",
-                Some("add one, as `name: tail` under `inputs`".into()),
+                Some("add one, as `name: tail` under `inputs`, or -i tail on the command line".into()),
             );
         }
         if report.has_errors() {
@@ -95,6 +95,11 @@ fn state_folder(config: &Config) -> Option<PathBuf> {
 fn unknown<'a>(section: &Section, known: impl Iterator<Item = &'a str> + Clone, report: &mut Report) {
     let listed = known.clone().collect::<Vec<_>>().join(", ");
     let word = section.kind.word();
+    if (section.kind, section.name.as_str()) == (SectionKind::Input, "stdin") {
+        let hint =
+            "write the lines to a file and read that: -i tail -p path=FILE -p read_from_head=on -p exit_on_eof=on";
+        return report.error(Some(&section.at), "drave has no input `stdin` yet", Some(hint.into()));
+    }
     let hint = match nearest(&section.name, known) {
         Some(name) => format!("did you mean `{name}`? {word}s: {listed}"),
         None => format!("{word}s: {listed}"),

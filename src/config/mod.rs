@@ -1,10 +1,12 @@
-//! Files and environment → checked sections → typed options. No side effects: `drave check` is this and nothing more.
+//! Files, command line and environment → checked sections → typed options. No side effects: `drave check` is this and nothing
+//! more.
 //!
 //! ```text
-//! file ─▶ classic │ yaml ─▶ load (variables, includes) ─▶ Section ─▶ options! ─▶ typed options
-//!                                      └─▶ Report (every mistake, with its line) ◀─┘
+//! file ─▶ classic │ yaml │ arguments ─▶ load (variables, includes) ─▶ Section ─▶ options! ─▶ typed options
+//!                                                  └─▶ Report (every mistake, with its line) ◀─┘
 //! ```
 
+mod arguments;
 mod choice;
 mod classic;
 mod draft;
@@ -24,10 +26,11 @@ mod source;
 mod value;
 mod yaml;
 
+pub use arguments::{Argument, Meaning};
 pub use choice::read_choice;
 pub use environment::Environment;
 pub use error::{Location, Problem, Report, Severity};
-pub use load::{Config, Processor, Syntax, load, load_text};
+pub use load::{Config, Processor, Syntax, load, load_arguments, load_text};
 pub use option::{Opt, OptionValue, Presence, read_default, read_entry, read_optional, read_repeated, read_required};
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};

@@ -28,7 +28,9 @@ pub use choice::read_choice;
 pub use environment::Environment;
 pub use error::{Location, Problem, Report, Severity};
 pub use load::{Config, Processor, Syntax, load, load_text};
-pub use option::{Opt, OptionValue, Presence, read_default, read_entry, read_optional, read_repeated, read_required};
+pub use option::{
+    Opt, OptionValue, Presence, Refusal, Use, read_default, read_entry, read_optional, read_repeated, read_required,
+};
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
 pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};

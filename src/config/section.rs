@@ -1,7 +1,7 @@
 //! A section as both syntaxes give it: a plugin name and keys with text values, each with its place.
 
 use super::secret::{MASK, hide_line, is_secret_key};
-use super::{List, Location, Opt, OptionValue, Presence, Report};
+use super::{List, Location, Opt, OptionValue, Presence, Report, Use};
 use std::path::{Path, PathBuf};
 
 /// Which kind of section it is; the word that messages use.
@@ -120,13 +120,13 @@ impl Section {
         if self.name.is_empty() { self.kind.word().into() } else { format!("{} {}", self.kind.word(), self.name) }
     }
 
-    /// Reports every key that none of the declarations knows (with the nearest name as a hint), every key that has no
-    /// effect, and every list where one value is expected.
+    /// Reports every key that none of the declarations knows (with the nearest name as a hint), every key that is refused or has
+    /// no effect, and every list where one value is expected.
     pub fn check_keys(&self, declared: &[&[Opt]], report: &mut Report) {
         let known = || declared.iter().flat_map(|d| d.iter());
         for (index, entry) in self.entries.iter().enumerate() {
             let follows_in_list = index > 0 && entry.is_of_one_list_with(&self.entries[index - 1]);
-            match known().find(|o| o.name == entry.key) {
+            match known().find(|o| o.is_named(&entry.key)) {
                 _ if follows_in_list => {}
                 Some(option) => self.check_use(index, entry, option, report),
                 None => self.report_unknown(entry, known().map(|o| o.name), report),
@@ -136,12 +136,21 @@ impl Section {
 
     fn check_use(&self, index: usize, entry: &Entry, option: &Opt, report: &mut Report) {
         let items = self.entries.iter().skip(index).take_while(|e| e.is_of_one_list_with(entry)).count();
-        if let Some(reason) = option.no_effect {
-            let what = format!("option `{}` of {} has no effect", entry.key, self.title());
-            report.note(Some(&entry.key_at), what, Some(reason.into()));
-        } else if items > 1 && option.presence != Presence::Repeated && option.kind != List::KIND {
-            let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
-            report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
+        match option.usage() {
+            Use::NoEffect(reason) => {
+                let what = format!("option `{}` of {} has no effect", entry.key, self.title());
+                report.note(Some(&entry.key_at), what, Some(reason.into()));
+            }
+            Use::Refused(refusal) if refusal.is_for(&entry.value) => {
+                let what = format!("option `{}` of {} is not supported", entry.key, self.title());
+                report.error(Some(&entry.key_at), what, Some(refusal.hint.into()));
+            }
+            Use::Refused(_) => {}
+            Use::Works if items > 1 && option.presence != Presence::Repeated && option.kind != List::KIND => {
+                let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
+                report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
+            }
+            Use::Works => {}
         }
     }
 

@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand.
 
 mod check;
+pub mod help;
 mod logging;
 mod run;
+mod schema;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -40,6 +42,13 @@ enum Command {
         /// The configuration, YAML or classic
         file: PathBuf,
     },
+    /// Show the reference: drave help, drave help service, drave help input tail
+    Help {
+        /// A section, a plugin, or both: input tail
+        topic: Vec<String>,
+    },
+    /// Print a JSON Schema of the YAML form, for editors
+    Schema,
 }
 
 /// Parses the command line and runs it; the exit code.
@@ -53,6 +62,8 @@ pub fn main() -> u8 {
     };
     match (arguments.command, arguments.config) {
         (Some(Command::Check { file }), _) => check::check(&file),
+        (Some(Command::Help { topic }), _) => help::help(&topic),
+        (Some(Command::Schema), _) => schema::schema(),
         (Some(Command::Run { config }), _) | (None, Some(config)) => run::run(&config),
         (None, None) => {
             eprintln!(

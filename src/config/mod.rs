@@ -5,6 +5,7 @@
 //!                                      └─▶ Report (every mistake, with its line) ◀─┘
 //! ```
 
+mod absent;
 mod choice;
 mod classic;
 mod draft;
@@ -14,8 +15,10 @@ mod files;
 mod load;
 mod loader;
 mod option;
+mod page;
 mod reference;
 mod render;
+mod schema;
 mod secret;
 mod section;
 mod service;
@@ -24,6 +27,7 @@ mod source;
 mod value;
 mod yaml;
 
+pub use absent::{absent, absent_names};
 pub use choice::read_choice;
 pub use environment::Environment;
 pub use error::{Location, Problem, Report, Severity};
@@ -31,6 +35,8 @@ pub use load::{Config, Processor, Syntax, load, load_text};
 pub use option::{
     Opt, OptionValue, Presence, Refusal, Use, read_default, read_entry, read_optional, read_repeated, read_required,
 };
+pub use page::Page;
+pub use schema::schema_of;
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
 pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};

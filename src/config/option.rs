@@ -10,6 +10,8 @@ pub struct Opt {
     pub name: &'static str,
     /// `size`, `time`, `boolean`, …
     pub kind: &'static str,
+    /// All spellings, where the value is one of a few words.
+    pub words: &'static [&'static str],
     /// Required, optional, with a default, or repeated.
     pub presence: Presence,
     /// One sentence or more.
@@ -94,6 +96,8 @@ pub enum Presence {
 pub trait OptionValue: Sized {
     /// The word of the reference: `size`, `boolean`, `json|json_lines`.
     const KIND: &'static str;
+    /// All spellings, where the value is one of a few words.
+    const WORDS: &'static [&'static str] = &[];
     /// Are blanks around the text a part of the value?
     const KEEPS_BLANKS: bool = false;
     /// Do the items of a YAML list make one value, as if they were written with commas between them?
@@ -215,6 +219,7 @@ macro_rules! options {
             $vis const OPTIONS: &'static [$crate::config::Opt] = &[ $( $crate::config::Opt {
                 name: $key,
                 kind: <$ty as $crate::config::OptionValue>::KIND,
+                words: <$ty as $crate::config::OptionValue>::WORDS,
                 presence: $crate::options!(@presence $how $($default)?),
                 help: concat!($($help, "\n"),*).trim_ascii(),
                 no_effect: None,
@@ -222,6 +227,7 @@ macro_rules! options {
             }, )* $($( $crate::config::Opt {
                 name: $idle,
                 kind: "string",
+                words: &[],
                 presence: $crate::config::Presence::Optional,
                 help: concat!("No effect: ", $reason, "."),
                 no_effect: Some($reason),
@@ -229,6 +235,7 @@ macro_rules! options {
             }, )*)? $($( $crate::config::Opt {
                 name: $refused,
                 kind: "string",
+                words: &[],
                 presence: $crate::config::Presence::Optional,
                 help: concat!("Refused: ", $hint, "."),
                 no_effect: None,
@@ -290,8 +297,15 @@ mod tests {
 
     #[test]
     fn a_name_may_stand_for_numbered_keys() {
-        let of =
-            |name| Opt { name, kind: "string", presence: Presence::Optional, help: "", no_effect: None, refused: None };
+        let of = |name| Opt {
+            name,
+            kind: "string",
+            words: &[],
+            presence: Presence::Optional,
+            help: "",
+            no_effect: None,
+            refused: None,
+        };
         for (name, key, named) in [
             ("parser_N", "parser_1", true),
             ("parser_N", "parser_12", true),

@@ -155,8 +155,12 @@ impl Section {
     }
 
     fn report_unknown<'a>(&self, entry: &Entry, known: impl Iterator<Item = &'a str>, report: &mut Report) {
-        let hint = nearest(&entry.key, known).map(|n| format!("did you mean `{n}`?"));
-        report.error(Some(&entry.key_at), format!("unknown option `{}` of {}", entry.key, self.title()), hint);
+        let hint = match nearest(&entry.key, known) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if self.kind.is_parser() => format!("drave help {} lists the options", self.kind.word()),
+            None => format!("drave help {} lists the options", self.title()),
+        };
+        report.error(Some(&entry.key_at), format!("unknown option `{}` of {}", entry.key, self.title()), Some(hint));
     }
 }
 

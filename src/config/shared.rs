@@ -87,6 +87,7 @@ pub enum RetryLimit {
 
 impl OptionValue for RetryLimit {
     const KIND: &'static str = "integer|no_limits|no_retries";
+    const WORDS: &'static [&'static str] = &["no_limits", "no_retries", "false", "off"];
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "no_limits" | "false" | "off" => Ok(Self::Unlimited),

@@ -101,6 +101,7 @@ pub enum TlsVersion {
 
 impl OptionValue for TlsVersion {
     const KIND: &'static str = "TLSv1.2|TLSv1.3";
+    const WORDS: &'static [&'static str] = &["TLSv1.2", "TLSv1.3", "TLSv1.1", "TLSv1.0", "TLSv1", "SSLv3", "SSLv2"];
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "sslv2" | "sslv3" | "tlsv1" | "tlsv1.0" | "tlsv1.1" => Ok(Self::Older),

@@ -51,9 +51,12 @@ fn what_asks_for_nothing_is_not_refused() {
 fn a_huge_file_is_told_something_soon() {
     let folder = tempfile::tempdir().unwrap();
     let line = "    key value that belongs to nothing at all\n";
-    for (name, text) in
-        [("huge.conf", line.repeat(200_000)), ("huge.yaml", "a".repeat(8 << 20)), ("zeros.conf", "\0".repeat(4 << 20))]
-    {
+    for (name, text) in [
+        ("huge.conf", line.repeat(200_000)),
+        ("long.conf", "a".repeat(8 << 20)),
+        ("huge.yaml", "a: ".repeat(1 << 20)),
+        ("zeros.conf", "\0".repeat(4 << 20)),
+    ] {
         fs::write(folder.path().join(name), text).unwrap();
         let begun = Instant::now();
         let output = check(name, folder.path());

@@ -36,13 +36,15 @@ pub struct Plan {
 impl Plan {
     /// Checks everything; `None` when something is wrong, and then all of it is in the report.
     pub fn new(config: &Config, environment: &Environment, report: &mut Report) -> Option<Self> {
+        // A file that could not be read has no input either.
+        let unread = report.has_errors() && config.filters.is_empty() && config.outputs.is_empty();
         parse::check_sections(&config.parsers, report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         config.processors.iter().for_each(|p| refuse_processor(&p.section, report));
-        if config.inputs.is_empty() {
+        if config.inputs.is_empty() && !unread {
             report.error(
                 None,
                 "the configuration has no input",

@@ -99,6 +99,7 @@ const FILTERS: &[(&str, &str)] = &[
 
 const OUTPUTS: &[(&str, &str)] = &[
     ("opensearch", LATER),
+    ("elasticsearch", "it is called `es`, and comes in a later version"),
     ("es", LATER),
     ("loki", LATER),
     ("cloudwatch_logs", LATER),

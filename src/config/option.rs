@@ -135,9 +135,14 @@ fn read_last<T: OptionValue>(section: &Section, last: &Entry, report: &mut Repor
     read_text(section, last, &items.join(","), report)
 }
 
-/// Reads a required option.
+/// Reads a required option; an empty text is as good as none.
 pub fn read_required<T: OptionValue>(section: &Section, key: &'static str, report: &mut Report) -> Option<T> {
     match section.get(key) {
+        Some(entry) if entry.value.trim().is_empty() => {
+            let what = format!("option `{key}` of {} cannot be empty", section.title());
+            report.error(Some(&entry.value_at), what, Some(format!("write a value ({})", T::KIND)));
+            None
+        }
         Some(entry) => read_last(section, entry, report),
         None => {
             let what = format!("{} needs the option `{key}`", section.title());
@@ -147,31 +152,26 @@ pub fn read_required<T: OptionValue>(section: &Section, key: &'static str, repor
     }
 }
 
-/// Reads an option that may be missing. The outer `None` means that the value was wrong and has been reported.
-#[allow(clippy::option_option, reason = "missing and wrong are two things")]
+/// Reads an option that may be missing. A wrong value is reported and taken for missing, so that the rest can be checked too.
+#[allow(clippy::option_option, reason = "as the others, for the macro")]
 pub fn read_optional<T: OptionValue>(section: &Section, key: &'static str, report: &mut Report) -> Option<Option<T>> {
-    match section.get(key) {
-        Some(entry) => read_last(section, entry, report).map(Some),
-        None => Some(None),
-    }
+    Some(section.get(key).and_then(|entry| read_last(section, entry, report)))
 }
 
-/// Reads an option that has a default.
+/// Reads an option that has a default. In place of a wrong value, which is reported, the default stands, so that the rest can be
+/// checked too.
 pub fn read_default<T: OptionValue>(
     section: &Section,
     key: &'static str,
     text: &str,
     report: &mut Report,
 ) -> Option<T> {
-    match section.get(key) {
-        Some(entry) => read_last(section, entry, report),
-        None => T::parse(text).ok(),
-    }
+    section.get(key).and_then(|entry| read_last(section, entry, report)).or_else(|| T::parse(text).ok())
 }
 
-/// Reads every value of a repeated option.
+/// Reads every value of a repeated option; wrong ones are reported and left out.
 pub fn read_repeated<T: OptionValue>(section: &Section, key: &'static str, report: &mut Report) -> Option<Vec<T>> {
-    section.all(key).map(|entry| read_entry(section, entry, report)).collect()
+    Some(section.all(key).filter_map(|entry| read_entry(section, entry, report)).collect())
 }
 
 /// Declares the options of a plugin: a struct with typed fields, `OPTIONS` for the reference and `from_section`.
@@ -244,7 +244,8 @@ macro_rules! options {
             /// What differs from Fluent Bit on purpose, and why.
             #[allow(dead_code, reason = "most differ in nothing")]
             $vis const DEVIATIONS: &'static [(&'static str, &'static str)] = &[ $($( ($what, $why), )*)? ];
-            /// Reads the options of a section; `None` when something was wrong, and then all of it is in the report.
+            /// Reads the options of a section. What is wrong is in the report; `None` when nothing can stand in for it, as for a
+            /// required option.
             $vis fn from_section(section: &$crate::config::Section, report: &mut $crate::config::Report) -> Option<Self> {
                 $( let $field = $crate::options!(@read $how $ty, section, $key, report $(, $default)?); )*
                 Some(Self { $( $field: $field?, )* })

@@ -150,7 +150,20 @@ impl Section {
                 let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
                 report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
             }
-            Use::Works => {}
+            Use::Works => self.check_once(index, entry, option, report),
+        }
+    }
+
+    /// Of several values for one key the last counts.
+    fn check_once(&self, index: usize, entry: &Entry, option: &Opt, report: &mut Report) {
+        let again = self.entries.iter().skip(index).find(|e| e.key == entry.key && !e.is_of_one_list_with(entry));
+        if let Some(again) = again.filter(|_| option.presence != Presence::Repeated) {
+            let what = format!("option `{}` of {} stands here and again: the last counts", entry.key, self.title());
+            report.note(
+                Some(&entry.key_at),
+                what,
+                Some(format!("take one of them out; the other is at {}", again.key_at)),
+            );
         }
     }
 
@@ -168,7 +181,7 @@ impl Section {
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(distance, k)| *distance <= 1 + name.len().max(k.len()) / 4)
+        .filter(|(distance, k)| *distance <= (name.len().max(k.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
 }

@@ -1,5 +1,9 @@
 //! The reference: its pages in `config/reference` are those of the declarations, and `drave help` shows the same.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and is asked by a variable to renew the pages"
+)]
 
 use drave::cli::help;
 use std::collections::BTreeSet;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use drave::config::{
-    Duration, FilterShared, InputShared, Opt, OptionValue, OutputShared, Presence, ServiceOptions, Size,
+    Duration, FilterShared, InputShared, Opt, OptionValue, OutputShared, Presence, SectionKind, ServiceOptions, Size,
+    absent, absent_names,
 };
 use drave::filter::FILTERS;
 use drave::input::INPUTS;
@@ -252,6 +253,28 @@ fn defaults_are_the_same_or_the_help_says_so() {
             let shown = format!("{:?} and there {:?}", declared.presence, listed.default);
             assert!(explained(OTHER_DEFAULTS, title, name), "{title}: the default of {name} differs: {shown}");
             assert!(declared.help.contains("in Fluent Bit"), "{title}: the help of {name} shall say: {shown}");
+        }
+    }
+}
+
+#[test]
+fn every_plugin_is_there_or_has_something_instead() {
+    let registries = [
+        ("inputs", SectionKind::Input, INPUTS.iter().map(|p| p.name).collect::<Vec<_>>()),
+        ("filters", SectionKind::Filter, FILTERS.iter().map(|p| p.name).collect()),
+        ("outputs", SectionKind::Output, OUTPUTS.iter().map(|p| p.name).collect()),
+        ("processors", SectionKind::Processor, Vec::new()),
+    ];
+    let list = list();
+    for (kind, section, there) in registries {
+        let names = list[kind].as_object().unwrap().keys().map(String::as_str);
+        for name in names.filter(|name| !there.contains(name)) {
+            assert!(absent(section, name).is_some(), "{kind} {name}: say in config/absent.rs what comes nearest");
+        }
+        let mut seen = BTreeSet::new();
+        for name in absent_names(section) {
+            assert!(!there.contains(&name), "{kind} {name} is there: take it out of config/absent.rs");
+            assert!(seen.insert(name), "{kind} {name} stands twice in config/absent.rs");
         }
     }
 }

@@ -102,6 +102,7 @@ const OUTPUTS: &[(&str, &str)] = &[
     ("elasticsearch", "it is called `es`, and comes in a later version"),
     ("es", LATER),
     ("loki", LATER),
+    ("file", LATER),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),

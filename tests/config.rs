@@ -166,7 +166,8 @@ fn good(path: &Path) -> String {
     let mut report = Report::default();
     let config = load(path, &environment(), &mut report);
     let text = model(&config, &mut report);
-    assert!(report.problems.is_empty(), "{report}");
+    // That of single-value keys the last counts is worth a note, and tested here.
+    assert!(report.problems.iter().all(|problem| problem.message.ends_with("the last counts")), "{report}");
     text
 }
 

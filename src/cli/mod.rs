@@ -3,6 +3,8 @@
 mod run;
 mod quick;
 mod check;
+pub mod help;
+mod schema;
 mod completions;
 mod colour;
 mod logging;
@@ -57,6 +59,13 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Show the reference: drave help, drave help service, drave help input tail
+    Help {
+        /// A section, a plugin, or both: input tail
+        topic: Vec<String>,
+    },
+    /// Print a JSON Schema of the YAML form, for editors
+    Schema,
 }
 
 /// Parses the command line and runs it; the exit code.
@@ -93,6 +102,8 @@ fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
         Some(Command::Check { file, format }) => {
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
         }
+        Some(Command::Help { topic }) => help::help(&topic),
+        Some(Command::Schema) => schema::schema(),
         Some(Command::Completions { shell }) => completions::completions(shell),
     }
 }

@@ -6,6 +6,7 @@
 //!                                                  └─▶ Report (every mistake, with its line) ◀─┘
 //! ```
 
+mod absent;
 mod arguments;
 mod choice;
 mod classic;
@@ -16,8 +17,10 @@ mod files;
 mod load;
 mod loader;
 mod option;
+mod page;
 mod reference;
 mod render;
+mod schema;
 mod secret;
 mod section;
 mod service;
@@ -26,12 +29,17 @@ mod source;
 mod value;
 mod yaml;
 
+pub use absent::{absent, absent_names};
 pub use arguments::{Argument, Meaning};
 pub use choice::read_choice;
 pub use environment::Environment;
 pub use error::{Location, Problem, Report, Severity};
 pub use load::{Config, Processor, Syntax, load, load_arguments, load_text};
-pub use option::{Opt, OptionValue, Presence, read_default, read_entry, read_optional, read_repeated, read_required};
+pub use option::{
+    Opt, OptionValue, Presence, Refusal, Use, read_default, read_entry, read_optional, read_repeated, read_required,
+};
+pub use page::Page;
+pub use schema::schema_of;
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
 pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};

@@ -55,9 +55,9 @@ crate::options! {
         truncate_long_lines: bool, "truncate_long_lines", default "off";
         /// Whether empty lines are left out.
         skip_empty_lines: bool, "skip_empty_lines", default "off";
-        /// How much is read of a file at a time.
+        /// How much is read of a file at a time (32k in Fluent Bit).
         buffer_chunk_size: Size, "buffer_chunk_size", default "256Ki";
-        /// The longest line.
+        /// The longest line (32k in Fluent Bit).
         buffer_max_size: Size, "buffer_max_size", default "1Mi";
         /// Files that were not written to for so long are not opened; 0 opens all.
         ignore_older: Duration, "ignore_older", default "0";
@@ -76,6 +76,26 @@ crate::options! {
         "db.locking": "the state folder has one owner at a time anyway";
         "db.journal_mode": "positions are kept in a write-ahead log";
         "db.compare_filename": "files are known by their beginning, with inode or name";
+        "multiline_flush": "it counts with `multiline on` only";
+        "parser_firstline": "it counts with `multiline on` only";
+        "parser_N": "it counts with `multiline on` only";
+    }
+    refused {
+        "multiline" unless "off": "lines would not be joined, and arrive one by one; `multiline.parser` joins those of containers";
+    }
+    deviations {
+        "positions": "say what was delivered, not what was read, so that a crash loses nothing; what was on its way then may come twice";
+        "`buffer_max_size`, `skip_long_lines`": "a line over 1 MiB is cut there and its record marked `drave.truncated`; Fluent Bit gives a file up at the first line over 32k, and then the rest of it is lost";
+        "`buffer_chunk_size`": "is 256 KiB: larger reads cost less";
+        "`rotate_wait`": "runs while a renamed or deleted file is quiet; what is still written to it is read first";
+        "`refresh_interval`": "is for folders that send no events: elsewhere a new file is found at once";
+        "rotated files": "are read to their end in their order after a restart too, those compressed by kubelet as well";
+        "which file is which": "is known by its beginning, with inode or name, so that a used inode does not skip or repeat a file";
+        "`ignore_older`": "leaves out files that were not written to for so long when they are found, not records";
+        "container lines tagged `F:…` or `P:…`": "are container lines, as the format of CRI says; Fluent Bit takes them for text";
+        "pieces whose last one does not come": "are kept over a stop and a restart, and sent when their file is over; not after some seconds";
+        "half a line at the end": "waits for its rest while the file has its name, and is sent, marked, when the file is over";
+        "`db.sync`": "is about positions alone; in doubt, as after a power failure with `normal`, records are sent twice";
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod logging;
+mod positions;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,14 @@ enum Command {
         /// The configuration, YAML or classic
         file: PathBuf,
     },
+    /// Show how far each file is: inode, fingerprint, offset, size, lag
+    Positions {
+        /// The state folder, drave's database, or Fluent Bit's
+        path: PathBuf,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t)]
+        format: positions::Format,
+    },
 }
 
 /// Parses the command line and runs it; the exit code.
@@ -53,6 +62,7 @@ pub fn main() -> u8 {
     };
     match (arguments.command, arguments.config) {
         (Some(Command::Check { file }), _) => check::check(&file),
+        (Some(Command::Positions { path, format }), _) => positions::positions(&path, format),
         (Some(Command::Run { config }), _) | (None, Some(config)) => run::run(&config),
         (None, None) => {
             eprintln!(

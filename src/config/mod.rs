@@ -25,7 +25,7 @@ mod value;
 mod yaml;
 
 pub use choice::read_choice;
-pub use environment::Environment;
+pub use environment::{Environment, is_writable};
 pub use error::{Location, Problem, Report, Severity};
 pub use load::{Config, Processor, Syntax, load, load_text};
 pub use option::{Opt, OptionValue, Presence, read_default, read_entry, read_optional, read_repeated, read_required};

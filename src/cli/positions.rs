@@ -52,7 +52,9 @@ fn table(listed: &[Listed]) -> String {
         true => format!("{text:>0$}", widths[column]),
         false => format!("{text:<0$}", widths[column]),
     };
-    rows.iter().map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n").collect()
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n")
+        .collect()
 }
 
 fn row(file: &Listed) -> [String; 8] {

@@ -9,6 +9,9 @@
 //! inode agrees, another name       another file that got the inode            as if there was no row
 //! ```
 //! What is newer than a file that has a row was not read by Fluent Bit; what is older was. It happens once per input.
+//!
+//! Inodes of deleted files are given out again at once. So a row says nothing of a file that was made after the database was last
+//! written, nor of the current file when one of its rotations was written to since then.
 
 use super::file::fingerprint;
 use super::rotation::{Sibling, is_name_of, strip_gz};
@@ -18,10 +21,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-/// A file that was made so much later than the database was last written cannot be in it. Clocks of file systems are coarse.
-const BORN_LATER: Duration = Duration::from_secs(1);
+use std::time::SystemTime;
 
 /// How far back the beginning of the line is looked for that Fluent Bit had read a part of.
 const LINE_START_BYTES_MAX: u64 = 64 << 10;
@@ -79,9 +79,13 @@ impl Takeover {
     /// The positions of a chain. `link`: the current file as the glob found it, `live`: the path behind it.
     pub(super) fn positions(&mut self, siblings: &[Sibling], link: &Path, live: &Path) -> Vec<Position> {
         let plain: Vec<u64> = siblings.iter().filter(|s| !s.gzip).map(|s| s.inode).collect();
+        let compressed = |s: &Sibling| s.gzip && self.was_followed(s, &plain);
+        let is_later = |s: &Sibling| s.path != live && self.is_later(s.modified) && !compressed(s);
+        let was_rotated = siblings.iter().any(is_later);
         let found = siblings.iter().filter_map(|sibling| {
             let settled = match sibling.gzip {
-                true => self.was_followed(sibling, &plain).then_some(0),
+                true => compressed(sibling).then_some(0),
+                false if was_rotated && sibling.path == live => None,
                 false => self.offset(sibling, link, live),
             };
             settled.map(|settled| position(sibling, settled))
@@ -93,13 +97,15 @@ impl Takeover {
 
     /// Where Fluent Bit stood in a file that it followed.
     fn offset(&self, sibling: &Sibling, link: &Path, live: &Path) -> Option<u64> {
-        let born = sibling.file.metadata().and_then(|m| m.created()).ok();
-        if born.zip(self.written).is_some_and(|(born, written)| born > written + BORN_LATER) {
-            return None;
-        }
+        let meta = sibling.file.metadata().ok()?;
         let row = self.by_inode.get(&sibling.inode)?.iter().find(|row| is_of_chain(&row.name, link, live))?;
-        let size = sibling.file.metadata().ok()?.len();
-        (row.offset <= size).then(|| line_start(&sibling.file, row.offset))
+        let is_other = self.is_later(meta.created().ok()) || row.offset > meta.len();
+        (!is_other).then(|| line_start(&sibling.file, row.offset))
+    }
+
+    /// Is that after Fluent Bit's end, as far as the database tells?
+    fn is_later(&self, time: Option<SystemTime>) -> bool {
+        time.zip(self.written).is_some_and(|(time, written)| time > written)
     }
 
     /// Is this the compressed copy of a file that Fluent Bit knew under this very name, and that is not there any more?

@@ -57,7 +57,9 @@ const SYSTEM_STATE: &str = "/var/lib/drave";
 
 /// Can files be made in this folder, or can it be made?
 pub fn is_writable(folder: &Path) -> bool {
-    let there = folder.ancestors().find(|path| path.exists());
+    // What is left of a relative path is the folder that this process is in.
+    let or_here = |path| if path == Path::new("") { Path::new(".") } else { path };
+    let there = folder.ancestors().map(or_here).find(|path| path.exists());
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     there.is_some_and(|folder| folder.is_dir() && rustix::fs::access(folder, access).is_ok())
 }
@@ -180,6 +182,17 @@ mod tests {
         assert_eq!(folder(&[("HOME", "/home/a")]).as_deref(), Some("/home/a/.local/state/drave"));
         assert_eq!(folder(&[("HOME", "/home/a"), ("XDG_STATE_HOME", "/state")]).as_deref(), Some("/state/drave"));
         assert_eq!(folder(&[("XDG_STATE_HOME", "state")]), None);
+    }
+
+    #[test]
+    fn a_folder_is_writable_where_it_is_or_can_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(is_writable(folder.path()) && is_writable(&folder.path().join("to/be/made")));
+        assert!(!is_writable(&file) && !is_writable(&file.join("below")));
+        assert_eq!(is_writable(Path::new("")), is_writable(Path::new(".")));
+        assert_eq!(is_writable(Path::new("to/be/made")), is_writable(Path::new(".")));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) struct Takeover {
     database: PathBuf,
     /// The newest first.
     by_inode: HashMap<u64, Vec<FluentBitFile>>,
+    /// Inodes by the path behind the links: of rotated files, which Fluent Bit knows under their real names.
+    by_path: HashMap<PathBuf, Vec<u64>>,
     written: Option<SystemTime>,
     taken: usize,
 }
@@ -55,11 +57,12 @@ impl Takeover {
         match state.fluent_bit(&database) {
             Ok(None) => Found::Nothing,
             Ok(Some(positions)) => {
-                let mut by_inode: HashMap<u64, Vec<FluentBitFile>> = HashMap::new();
+                let (mut by_inode, mut by_path) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
                 for file in positions.files {
+                    by_path.entry(resolved(&file.name)).or_default().push(file.inode);
                     by_inode.entry(file.inode).or_default().push(file);
                 }
-                Found::Rows(Self { database, by_inode, written: positions.written, taken: 0 })
+                Found::Rows(Self { database, by_inode, by_path, written: positions.written, taken: 0 })
             }
             Err(error) => say(&database, &error),
         }
@@ -110,9 +113,8 @@ impl Takeover {
 
     /// Is this the compressed copy of a file that Fluent Bit knew under this very name, and that is not there any more?
     fn was_followed(&self, sibling: &Sibling, plain: &[u64]) -> bool {
-        let name = strip_gz(&sibling.path);
-        let rows = || self.by_inode.values().flatten().filter(|row| row.name == name || resolved(&row.name) == name);
-        rows().any(|row| !plain.contains(&row.inode))
+        let inodes = self.by_path.get(&strip_gz(&sibling.path));
+        inodes.is_some_and(|inodes| inodes.iter().any(|inode| !plain.contains(inode)))
     }
 
     /// Says how many files it was.

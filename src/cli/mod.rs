@@ -3,6 +3,7 @@
 mod run;
 mod quick;
 mod check;
+mod positions;
 pub mod help;
 mod schema;
 mod completions;
@@ -54,6 +55,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
     },
+    /// Show how far each file is: inode, fingerprint, offset, size, lag
+    Positions {
+        /// The state folder, drave's database, or Fluent Bit's
+        path: PathBuf,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t)]
+        format: positions::Format,
+    },
     /// Print a script that completes this command line in a shell
     Completions {
         /// Which shell
@@ -102,6 +111,7 @@ fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
         Some(Command::Check { file, format }) => {
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
         }
+        Some(Command::Positions { path, format }) => positions::positions(&path, format),
         Some(Command::Help { topic }) => help::help(&topic),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completions { shell }) => completions::completions(shell),

@@ -32,7 +32,7 @@ mod yaml;
 pub use absent::{absent, absent_names};
 pub use arguments::{Argument, Meaning};
 pub use choice::read_choice;
-pub use environment::Environment;
+pub use environment::{Environment, is_writable};
 pub use error::{Location, Problem, Report, Severity};
 pub use load::{Config, Processor, Syntax, load, load_arguments, load_text};
 pub use option::{

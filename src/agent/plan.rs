@@ -3,7 +3,7 @@
 use super::route::Match;
 use crate::config::{
     Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
-    ServiceOptions, nearest,
+    SectionKind, ServiceOptions, absent, absent_names, is_writable, nearest,
 };
 use crate::filter::{FILTERS, Filter};
 use crate::input::{INPUTS, Input, InputContext};
@@ -36,22 +36,25 @@ pub struct Plan {
 impl Plan {
     /// Checks everything; `None` when something is wrong, and then all of it is in the report.
     pub fn new(config: &Config, environment: &Environment, report: &mut Report) -> Option<Self> {
+        // A file that could not be read has no input either.
+        let unread = report.has_errors() && config.filters.is_empty() && config.outputs.is_empty();
         parse::check_sections(&config.parsers, report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
-        if config.inputs.is_empty() {
+        config.processors.iter().for_each(|p| refuse_processor(&p.section, report));
+        if config.inputs.is_empty() && !unread {
             report.error(
                 None,
                 "the configuration has no input",
-                Some("add one, as `name: tail` under `inputs`".into()),
+                Some("add one, as `name: tail` under `inputs`, or -i tail on the command line".into()),
             );
         }
         if report.has_errors() {
             return None;
         }
-        let state_folder = state_folder(config);
+        let state_folder = state_folder(config, environment, report);
         if state_folder.is_none() {
             let hint = "set `db` in the input or `state_dir` in the service".to_owned();
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
@@ -70,25 +73,45 @@ impl Plan {
     }
 }
 
+/// There are none yet, and without one records would not be what the configuration says.
 /// The alias, else `tail.0`.
 fn section_name(number: usize, section: &Section) -> String {
     section.get("alias").map_or_else(|| format!("{}.{number}", section.name), |e| e.value.clone())
 }
 
-fn state_folder(config: &Config) -> Option<PathBuf> {
-    let from_service = config.service.state_dir.as_ref().map(|d| config.folder.join(d));
+/// What the service says; else the folder of the first `db`; where that cannot be written to and holds nothing of drave's, the
+/// default of the system or of the user.
+fn state_folder(config: &Config, environment: &Environment, report: &mut Report) -> Option<PathBuf> {
+    if let Some(folder) = &config.service.state_dir {
+        return Some(config.folder.join(folder));
+    }
     let from_input = |s: &Section| (INPUTS.iter().find(|p| p.name == s.name)?.state_folder)(s);
-    from_service.or_else(|| config.inputs.iter().find_map(from_input))
+    let folder = config.inputs.iter().find_map(from_input)?;
+    if is_writable(&folder) || folder.join("drave.db").exists() {
+        return Some(folder);
+    }
+    let Some(default) = environment.default_state_folder() else { return Some(folder) };
+    let what = format!("{} cannot be written to: positions are kept in {}", folder.display(), default.display());
+    report.note(None, what, Some("set `state_dir` in the service to keep them elsewhere".into()));
+    Some(default)
 }
 
-fn unknown<'a>(section: &Section, known: impl Iterator<Item = &'a str> + Clone, report: &mut Report) {
+/// A name that the registry has not: another agent's plugin, or a misspelling.
+fn unknown(section: &Section, known: impl Iterator<Item = &'static str> + Clone, report: &mut Report) {
     let listed = known.clone().collect::<Vec<_>>().join(", ");
-    let word = section.kind.word();
-    let hint = match nearest(&section.name, known) {
-        Some(name) => format!("did you mean `{name}`? {word}s: {listed}"),
-        None => format!("{word}s: {listed}"),
+    let (kind, word, name) = (section.kind, section.kind.word(), &section.name);
+    let what = match absent(kind, name) {
+        Some(_) => format!("drave has no {word} `{name}`"),
+        None => format!("unknown {word} `{name}`"),
     };
-    report.error(Some(&section.at), format!("unknown {word} `{}`", section.name), Some(hint));
+    let meant = nearest(name, known.chain(absent_names(kind)));
+    let hint = match (absent(kind, name), meant.and_then(|meant| Some((meant, absent(kind, meant)?))), meant) {
+        (Some(instead), ..) => format!("{instead}; {word}s: {listed}"),
+        (None, Some((meant, instead)), _) => format!("`{meant}` is not there: {instead}; {word}s: {listed}"),
+        (None, None, Some(meant)) => format!("did you mean `{meant}`? {word}s: {listed}"),
+        (None, None, None) => format!("{word}s: {listed}"),
+    };
+    report.error(Some(&section.at), what, Some(hint));
 }
 
 fn check_keys(section: &Section, shared: &'static [Opt], own: &[&[Opt]], report: &mut Report) {
@@ -135,6 +158,16 @@ fn plan_filter(section: &Section, report: &mut Report) -> Option<(Match, Box<dyn
         report.error(Some(&section.at), format!("{} needs `match` or `match_regex`", section.title()), Some(hint));
     }
     Some((matches, filter?))
+}
+
+/// There are none yet; to leave them out would change what arrives.
+fn refuse_processor(section: &Section, report: &mut Report) {
+    let hint = match absent(SectionKind::Processor, &section.name) {
+        Some(instead) => instead,
+        None if FILTERS.iter().any(|p| p.name == section.name) => "put it under `filters`, with a `match`",
+        None => "there are no processors yet; filters stand under `filters`",
+    };
+    report.error(Some(&section.at), format!("drave has no processor `{}`", section.name), Some(hint.into()));
 }
 
 fn plan_output(number: usize, section: &Section, report: &mut Report) -> Option<PlannedOutput> {

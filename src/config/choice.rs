@@ -44,6 +44,7 @@ macro_rules! option_enum {
         }
         impl $crate::config::OptionValue for $Name {
             const KIND: &'static str = concat!($first $(, "|", $word)*);
+            const WORDS: &'static [&'static str] = &[$first $(, $first_alias)* $(, $word $(, $alias)*)*];
             fn parse(text: &str) -> Result<Self, String> {
                 let spellings: &[(&'static str, Self)] = &[
                     ($first, Self::$First) $(, ($first_alias, Self::$First))*

@@ -94,8 +94,19 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, at: Option<&Location>, message: String, hint: Option<String>) {
-        let hide = |text: String| self.secrets.hide(&text);
+        let hide = |text: String| shortened(self.secrets.hide(&text));
         let (message, hint) = (hide(message), hint.map(hide));
         self.problems.push(Problem { severity, at: at.cloned(), message, hint });
     }
+}
+
+/// A file that is no configuration may have a key of megabytes.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

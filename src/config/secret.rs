@@ -6,9 +6,9 @@
 /// Stands for a secret.
 pub(super) const MASK: &str = "********";
 
-const SECRET_WORDS: [&str; 12] = [
-    "password",
-    "passwd",
+const SECRET_WORDS: [&str; 11] = [
+    // However the rest is misspelt.
+    "passw",
     "passphrase",
     "secret",
     "token",

@@ -1,7 +1,7 @@
 //! A section as both syntaxes give it: a plugin name and keys with text values, each with its place.
 
 use super::secret::{MASK, hide_line, is_secret_key};
-use super::{List, Location, Opt, OptionValue, Presence, Report};
+use super::{List, Location, Opt, OptionValue, Presence, Report, Use};
 use std::path::{Path, PathBuf};
 
 /// Which kind of section it is; the word that messages use.
@@ -120,13 +120,13 @@ impl Section {
         if self.name.is_empty() { self.kind.word().into() } else { format!("{} {}", self.kind.word(), self.name) }
     }
 
-    /// Reports every key that none of the declarations knows (with the nearest name as a hint), every key that has no
-    /// effect, and every list where one value is expected.
+    /// Reports every key that none of the declarations knows (with the nearest name as a hint), every key that is refused or has
+    /// no effect, and every list where one value is expected.
     pub fn check_keys(&self, declared: &[&[Opt]], report: &mut Report) {
         let known = || declared.iter().flat_map(|d| d.iter());
         for (index, entry) in self.entries.iter().enumerate() {
             let follows_in_list = index > 0 && entry.is_of_one_list_with(&self.entries[index - 1]);
-            match known().find(|o| o.name == entry.key) {
+            match known().find(|o| o.is_named(&entry.key)) {
                 _ if follows_in_list => {}
                 Some(option) => self.check_use(index, entry, option, report),
                 None => self.report_unknown(entry, known().map(|o| o.name), report),
@@ -136,18 +136,44 @@ impl Section {
 
     fn check_use(&self, index: usize, entry: &Entry, option: &Opt, report: &mut Report) {
         let items = self.entries.iter().skip(index).take_while(|e| e.is_of_one_list_with(entry)).count();
-        if let Some(reason) = option.no_effect {
-            let what = format!("option `{}` of {} has no effect", entry.key, self.title());
-            report.note(Some(&entry.key_at), what, Some(reason.into()));
-        } else if items > 1 && option.presence != Presence::Repeated && option.kind != List::KIND {
-            let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
-            report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
+        match option.usage() {
+            Use::NoEffect(reason) => {
+                let what = format!("option `{}` of {} has no effect", entry.key, self.title());
+                report.note(Some(&entry.key_at), what, Some(reason.into()));
+            }
+            Use::Refused(refusal) if refusal.is_for(&entry.value) => {
+                let what = format!("option `{}` of {} is not supported", entry.key, self.title());
+                report.error(Some(&entry.key_at), what, Some(refusal.hint.into()));
+            }
+            Use::Refused(_) => {}
+            Use::Works if items > 1 && option.presence != Presence::Repeated && option.kind != List::KIND => {
+                let what = format!("option `{}` of {} takes one value, not a list of {items}", entry.key, self.title());
+                report.error(Some(&entry.key_at), what, Some(format!("give one value ({})", option.kind)));
+            }
+            Use::Works => self.check_once(index, entry, option, report),
+        }
+    }
+
+    /// Of several values for one key the last counts.
+    fn check_once(&self, index: usize, entry: &Entry, option: &Opt, report: &mut Report) {
+        let again = self.entries.iter().skip(index).find(|e| e.key == entry.key && !e.is_of_one_list_with(entry));
+        if let Some(again) = again.filter(|_| option.presence != Presence::Repeated) {
+            let what = format!("option `{}` of {} stands here and again: the last counts", entry.key, self.title());
+            report.note(
+                Some(&entry.key_at),
+                what,
+                Some(format!("take one of them out; the other is at {}", again.key_at)),
+            );
         }
     }
 
     fn report_unknown<'a>(&self, entry: &Entry, known: impl Iterator<Item = &'a str>, report: &mut Report) {
-        let hint = nearest(&entry.key, known).map(|n| format!("did you mean `{n}`?"));
-        report.error(Some(&entry.key_at), format!("unknown option `{}` of {}", entry.key, self.title()), hint);
+        let hint = match nearest(&entry.key, known) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if self.kind.is_parser() => format!("drave help {} lists the options", self.kind.word()),
+            None => format!("drave help {} lists the options", self.title()),
+        };
+        report.error(Some(&entry.key_at), format!("unknown option `{}` of {}", entry.key, self.title()), Some(hint));
     }
 }
 
@@ -155,7 +181,7 @@ impl Section {
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(distance, k)| *distance <= 1 + name.len().max(k.len()) / 4)
+        .filter(|(distance, k)| *distance <= (name.len().max(k.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
 }

@@ -93,14 +93,25 @@ crate::options! {
         "json.convert_nan_to_null": "JSON never holds NaN";
         "coro_stack_size": "there are no coroutines";
         "plugins_file": "plugins cannot be loaded";
-        "streams_file": "there is no stream processor";
         "sp.convert_from_str_to_num": "there is no stream processor";
         "enable_chunk_trace": "there are no chunks";
-        "security.fips_mode": "TLS is always the same";
         "dns.mode": "names are resolved by the system";
         "dns.resolver": "names are resolved by the system";
-        "dns.prefer_ipv4": "every address that a name has is tried";
-        "dns.prefer_ipv6": "every address that a name has is tried";
+        "dns.prefer_ipv4": "every address that a name has is tried; an output's `net.dns.prefer_ipv4` says which first";
+        "dns.prefer_ipv6": "every address that a name has is tried; an output's `net.dns.prefer_ipv6` says which first";
+    }
+    refused {
+        "streams_file": "there is no stream processor, and without it its records would be missing; take the option out";
+        "security.fips_mode" unless "off": "the cryptography of drave is not validated for FIPS 140; take the option out if it need not be";
+    }
+    deviations {
+        "`multiline_buffer_limit`": "also bounds records joined from the pieces of containers, is 2 MB, and a longer record is cut and marked `drave.truncated`";
+        "`daemon`": "is taken and changes nothing: drave stays in the foreground, for the supervisor to watch";
+        "`http_listen`": "without it, or as `0.0.0.0`, means every address, IPv4 and IPv6";
+        "health": "fails only when a restart helps, so that a destination that is away does not make the agent restart";
+        "variables": "may have a default, as in `${NAME:-default}`, and one that is not set gets a note";
+        "parsers": "may stand in the main classic file too (`[PARSER]`, `[MULTILINE_PARSER]`); that stops the start of Fluent Bit";
+        "doubled keys": "of a record are sent once, the last; readers of JSON take the last anyway";
     }
 }
 

@@ -22,6 +22,12 @@ crate::options! {
         "threaded": "inputs choose their threads themselves";
         "thread.ring_buffer.capacity": "no channel carries records";
         "thread.ring_buffer.window": "no channel carries records";
+        "rate_gate": "a full output slows the reading, and nothing else does";
+        "rate_gate.max_bytes": "a full output slows the reading, and nothing else does";
+        "rate_gate.max_records": "a full output slows the reading, and nothing else does";
+        "rate_gate.backpressure": "a full output slows the reading, and nothing else does";
+        "rate_gate.resume_ratio": "a full output slows the reading, and nothing else does";
+        "rate_window": "a full output slows the reading, and nothing else does";
     }
 }
 
@@ -50,7 +56,8 @@ crate::options! {
         match_regex: String, "match_regex", optional;
         /// A name of its own, for messages, metrics and its spool.
         alias: String, "alias", optional;
-        /// How often a request is sent again before it is given up: a number, `no_limits` or `no_retries`.
+        /// How often a request is sent again before it is given up: a number, `no_limits` or `no_retries`. Without it there is no
+        /// limit (in Fluent Bit 1).
         retry_limit: RetryLimit, "retry_limit", optional;
     }
     no_effect {
@@ -59,6 +66,13 @@ crate::options! {
         "storage.total_limit_size": "an output's memory share and spool limit what waits for it";
         "log_suppress_interval": "repeated messages are always held back";
         "no_multiplex": "no output shares a queue with another";
+        "tls.windows.certstore_name": "there is no certificate store of Windows; `tls.ca_file` names authorities";
+        "tls.windows.use_enterprise_store": "there is no certificate store of Windows; `tls.ca_file` names authorities";
+        "tls.windows.client_thumbprints": "there is no certificate store of Windows; `tls.crt_file` names the certificate";
+    }
+    deviations {
+        "`retry_limit`": "has no limit where it is not set: a destination that is away for a while shall cost no record; in Fluent Bit it is 1";
+        "a full output": "stops the reading of what is routed to it, so that the files are the buffer; nothing is dropped to make room";
     }
 }
 
@@ -73,6 +87,7 @@ pub enum RetryLimit {
 
 impl OptionValue for RetryLimit {
     const KIND: &'static str = "integer|no_limits|no_retries";
+    const WORDS: &'static [&'static str] = &["no_limits", "no_retries", "false", "off"];
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "no_limits" | "false" | "off" => Ok(Self::Unlimited),

@@ -21,6 +21,7 @@ pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
     name: "kubernetes",
     about: "Adds what is known about the pod that wrote a record.",
     options: &[KubernetesOptions::OPTIONS],
+    deviations: &[KubernetesOptions::DEVIATIONS],
     configure,
 };
 
@@ -29,6 +30,13 @@ crate::options! {
     pub struct KubernetesOptions {
         /// What stands in tags before the name of the log file.
         kube_tag_prefix: String, "kube_tag_prefix", default "kube.var.log.containers.";
+    }
+    no_effect {
+        "buffer_size": "no answer is read into a buffer of a fixed size";
+        "tls.debug": "what went wrong with TLS is always in the log";
+    }
+    deviations {
+        "paths": "say what they can without any API: `pod_id` comes from the folder below `/var/log/pods`";
     }
 }
 

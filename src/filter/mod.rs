@@ -28,6 +28,8 @@ pub struct FilterPlugin {
     pub about: &'static str,
     /// Its declarations; the options of all filters come on top.
     pub options: &'static [&'static [Opt]],
+    /// What differs from Fluent Bit on purpose, and why; one list per group.
+    pub deviations: &'static [&'static [(&'static str, &'static str)]],
     /// Checks a section.
     pub configure: fn(&Section, &mut Report) -> Option<Box<dyn Filter>>,
 }

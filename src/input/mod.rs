@@ -175,6 +175,8 @@ pub struct InputPlugin {
     pub about: &'static str,
     /// Its declarations; the options of all inputs come on top.
     pub options: &'static [&'static [Opt]],
+    /// What differs from Fluent Bit on purpose, and why; one list per group.
+    pub deviations: &'static [&'static [(&'static str, &'static str)]],
     /// Checks its sections.
     pub configure: Configure,
     /// The folder for positions that a section asks for, where `service.state_dir` does not say.

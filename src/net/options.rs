@@ -15,7 +15,7 @@ crate::options! {
         tls: bool, "tls", default "off";
         /// Verify the server's certificate.
         tls_verify: bool, "tls.verify", default "on";
-        /// Verify that the certificate is for the host (or for `tls.vhost`); needs `tls.verify on`.
+        /// Verify that the certificate is for the host (or for `tls.vhost`); needs `tls.verify on`. Off in Fluent Bit.
         tls_verify_hostname: bool, "tls.verify_hostname", default "on";
         /// Certificates (PEM) of the authorities to trust, instead of the system's.
         tls_ca_file: String, "tls.ca_file", optional;
@@ -52,6 +52,33 @@ crate::options! {
         /// Try IPv6 addresses first.
         prefer_ipv6: bool, "net.dns.prefer_ipv6", default "off";
     }
+    no_effect {
+        "tls.verify_client_cert": "only a server verifies the certificate of a client";
+        "tls.debug": "what went wrong with TLS is always in the log";
+        "tls.proxy.ca_file": "no TLS is spoken with a proxy itself";
+        "tls.proxy.ca_path": "no TLS is spoken with a proxy itself";
+        "tls.proxy.verify": "no TLS is spoken with a proxy itself";
+        "tls.proxy.verify_hostname": "no TLS is spoken with a proxy itself";
+        "http.read_idle_timeout": "`http.response_timeout` bounds the whole answer, `net.io_timeout` the time without a byte";
+        "net.dns.mode": "names are resolved by the system";
+        "net.dns.resolver": "names are resolved by the system";
+        "net.tcp_keepalive": "connections are always probed, each 60 s";
+        "net.tcp_keepalive_time": "connections are always probed, each 60 s";
+        "net.tcp_keepalive_interval": "connections are always probed, each 60 s";
+        "net.tcp_keepalive_probes": "connections are always probed, each 60 s";
+        "net.connect_timeout_log_error": "what went wrong is always in the log";
+        "net.keepalive_max_recycle": "a connection is kept until it was idle for `net.keepalive_idle_timeout`";
+        "net.max_worker_connections": "there is one connection for each request under way";
+    }
+    refused {
+        "tls.key_passwd": "encrypted keys cannot be read: decrypt it (openssl pkey -in KEY -out FILE) and name that file in `tls.key_file`";
+        "tls.ciphers": "the suites cannot be chosen: TLS 1.2 and 1.3 are spoken with strong ones only; `tls.min_version` chooses the version";
+    }
+    deviations {
+        "`tls.verify_hostname`": "is on: without it any certificate of a known authority is good for any host";
+        "`tls.min_version`": "is TLS 1.2, whatever older version it names";
+        "`net.tcp_keepalive`": "is always on, each 60 s: a peer that vanished is noticed, and address translation keeps idle connections";
+    }
 }
 
 impl ClientOptions {
@@ -74,6 +101,7 @@ pub enum TlsVersion {
 
 impl OptionValue for TlsVersion {
     const KIND: &'static str = "TLSv1.2|TLSv1.3";
+    const WORDS: &'static [&'static str] = &["TLSv1.2", "TLSv1.3", "TLSv1.1", "TLSv1.0", "TLSv1", "SSLv3", "SSLv2"];
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "sslv2" | "sslv3" | "tlsv1" | "tlsv1.0" | "tlsv1.1" => Ok(Self::Older),

@@ -29,6 +29,9 @@ crate::options! {
         /// How the time is written.
         json_date_format: JsonDateFormat, "json_date_format", default "double";
     }
+    deviations {
+        "invalid UTF-8": "becomes U+FFFD, one for each sequence that is none; Fluent Bit writes private characters or leaves bytes out";
+    }
 }
 
 /// Writes records as JSON objects.

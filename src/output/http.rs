@@ -14,6 +14,7 @@
 //! Any 2xx is success. 413 splits the request; 408, 425, 429, 5xx and broken connections are tried again; every other answer
 //! keeps the data, is said loudly and tried seldom.
 
+use super::authorization::AuthorizationOptions;
 use super::date::{DateOptions, JsonRecord};
 use super::stdout::frame_array;
 use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
@@ -29,7 +30,8 @@ use std::time::SystemTime;
 pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "http",
     about: "Sends records as JSON to an HTTP server.",
-    options: &[HttpOptions::OPTIONS, DateOptions::OPTIONS, ClientOptions::OPTIONS],
+    options: &[HttpOptions::OPTIONS, DateOptions::OPTIONS, ClientOptions::OPTIONS, AuthorizationOptions::OPTIONS],
+    deviations: &[HttpOptions::DEVIATIONS, DateOptions::DEVIATIONS, ClientOptions::DEVIATIONS],
     configure,
 };
 
@@ -106,6 +108,17 @@ crate::options! {
     no_effect {
         "log_response_payload": "what a server answers is in the log only when it refuses";
         "allow_duplicated_headers": "headers are sent as they are given";
+        "gelf_timestamp_key": "it counts with `format gelf` only, which is not there";
+        "gelf_host_key": "it counts with `format gelf` only, which is not there";
+        "gelf_short_message_key": "it counts with `format gelf` only, which is not there";
+        "gelf_full_message_key": "it counts with `format gelf` only, which is not there";
+        "gelf_level_key": "it counts with `format gelf` only, which is not there";
+    }
+    deviations {
+        "400, 401, 403 and the like": "keep the data and are tried again, seldom: the cause can be mended, the records could not be had again";
+        "413": "splits the request until it is taken";
+        "`Retry-After`": "is obeyed";
+        "requests": "are closed by size (`batch_bytes_max`) and time (`linger`, else the service's `flush`), not one for each chunk and tag";
     }
 }
 

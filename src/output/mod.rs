@@ -1,6 +1,7 @@
 //! Destinations: what a record looks like there, and one attempt to send a request. Batching, retries, splitting and
 //! acknowledgement are the delivery's work (`agent/delivery.rs`), the same for all.
 
+mod authorization;
 mod date;
 mod http;
 mod null;
@@ -169,6 +170,8 @@ pub struct OutputPlugin {
     pub about: &'static str,
     /// Its declarations, one list per group; the options of all outputs come on top.
     pub options: &'static [&'static [Opt]],
+    /// What differs from Fluent Bit on purpose, and why; one list per group.
+    pub deviations: &'static [&'static [(&'static str, &'static str)]],
     /// Checks a section without side effects.
     pub configure: fn(&Section, &mut Report) -> Option<Start>,
 }

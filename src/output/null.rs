@@ -15,6 +15,7 @@ pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "null",
     about: "Takes everything and keeps nothing.",
     options: &[super::date::DateOptions::OPTIONS],
+    deviations: &[],
     configure: |section, report| {
         super::date::DateOptions::from_section(section, report)?;
         Some(Box::new(|_| Ok(Arc::new(Null))))

@@ -21,6 +21,13 @@ pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "stdout",
     about: "Writes records to standard output.",
     options: &[DateOptions::OPTIONS],
+    deviations: &[
+        &[(
+            "`format`",
+            "without it is `pretty` on a terminal, for people; elsewhere the plain text that Fluent Bit prints",
+        )],
+        DateOptions::DEVIATIONS,
+    ],
     configure,
 };
 

@@ -11,7 +11,7 @@ pub use docker_mode::DockerMode;
 pub use join::{Joiner, OpenPiece};
 pub use json::JsonParser;
 
-use crate::config::{Report, Section, nearest};
+use crate::config::{Opt, Report, Section, nearest};
 use crate::record::{Batch, KeyNames, Span, Stream};
 use std::sync::Arc;
 
@@ -81,6 +81,8 @@ impl std::fmt::Debug for LineFormat {
     }
 }
 
+/// What a `[PARSER]` section may hold.
+pub const PARSER_OPTIONS: &[Opt] = json::ParserOptions::OPTIONS;
 /// Formats of `[PARSER]` sections.
 pub const FORMATS: &[&str] = &["json"];
 /// Parsers that need no section.

@@ -21,6 +21,8 @@ pub(super) struct Patterns {
     exclude: Vec<Pattern>,
 }
 
+const GLOB: &str = "`*` is any text, `?` one character, `[ab]` one of these, `**` alone between slashes any folders; a `[` itself is `[[]`";
+
 impl Patterns {
     pub(super) fn new(section: &Section, options: &TailOptions, report: &mut Report) -> Option<Self> {
         let mut read = |key: &str, texts: &[String]| {
@@ -34,7 +36,7 @@ impl Patterns {
                 let pattern = Pattern::new(&whole);
                 if let Err(error) = &pattern {
                     let at = section.get(key).map(|e| &e.value_at);
-                    report.error(at, format!("`{text}` in {key} is no glob: {}", error.msg), None);
+                    report.error(at, format!("`{text}` in {key} is no glob: {}", error.msg), Some(GLOB.into()));
                 }
                 pattern.ok()
             };

@@ -28,14 +28,21 @@ mod progress;
 mod rotation;
 mod settings;
 mod tag;
+mod takeover;
 
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section};
 use settings::{Settings, TailOptions};
 use std::path::{Path, PathBuf};
 
-pub(super) const PLUGIN: InputPlugin =
-    InputPlugin { name: "tail", about: "Follows files.", options: &[TailOptions::OPTIONS], configure, state_folder };
+pub(super) const PLUGIN: InputPlugin = InputPlugin {
+    name: "tail",
+    about: "Follows files.",
+    options: &[TailOptions::OPTIONS],
+    deviations: &[TailOptions::DEVIATIONS],
+    configure,
+    state_folder,
+};
 
 fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Report) -> Option<Box<dyn Input>> {
     let settings: Vec<_> = sections

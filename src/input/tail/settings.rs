@@ -6,6 +6,7 @@ use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
 use crate::parse::encoding::{Charset, Generic, Unicode};
 use crate::parse::{self, DockerMode, LineFormat};
 use crate::state::Sync;
+use std::path::PathBuf;
 
 crate::option_enum! {
     /// How surely positions are on disk.
@@ -18,6 +19,18 @@ crate::option_enum! {
         Normal = "normal",
         /// Never.
         Off = "off",
+    }
+}
+
+crate::option_enum! {
+    /// Where reading begins in files of which no position is known.
+    pub enum ReadFromHead {
+        /// At their beginning.
+        On = "on" | "true" | "yes",
+        /// At their end.
+        Off = "off" | "false" | "no",
+        /// At the beginning of young files, at the end of others.
+        Auto = "auto",
     }
 }
 
@@ -41,7 +54,7 @@ crate::options! {
         /// A parser that takes the first line of a record of several lines; what it does not take goes on with the record before.
         docker_mode_parser: String, "docker_mode_parser", optional;
         /// How files of Unicode text are written; a byte order mark in a file knows better.
-        unicode_encoding: Unicode, "unicode.encoding", default "UTF-8";
+        unicode_encoding: Unicode, "unicode.encoding", optional;
         /// The encoding of files that are not Unicode; other names of the web's encodings hold too.
         generic_encoding: Generic, "generic.encoding", optional;
         /// The key of a line's text.
@@ -50,12 +63,15 @@ crate::options! {
         path_key: String, "path_key", optional;
         /// A key that gets the place in the file where the record begins, in bytes.
         offset_key: String, "offset_key", optional;
-        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`.
+        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`. A database that
+        /// Fluent Bit left there is taken over at the first start, and never written.
         db: String, "db", optional;
         /// How surely positions are on disk: extra, full, normal, off.
         db_sync: DbSync, "db.sync", default "normal";
-        /// Whether files that are there at the first start are read from their beginning.
-        read_from_head: bool, "read_from_head", default "off";
+        /// Whether files that are there at the first start are read from their beginning; `auto`: those younger than ten minutes.
+        read_from_head: ReadFromHead, "read_from_head", default "off";
+        /// Whether files that are found after the start are read from their beginning; off: as `read_from_head` says.
+        read_newly_discovered_files_from_head: bool, "read_newly_discovered_files_from_head", default "on";
         /// How often folders are scanned besides the events that they send.
         refresh_interval: Duration, "refresh_interval", default "60";
         /// How long a renamed or deleted file must stay quiet at its end before it is let go.
@@ -66,9 +82,9 @@ crate::options! {
         truncate_long_lines: bool, "truncate_long_lines", default "off";
         /// Whether empty lines are left out.
         skip_empty_lines: bool, "skip_empty_lines", default "off";
-        /// How much is read of a file at a time.
+        /// How much is read of a file at a time (32k in Fluent Bit).
         buffer_chunk_size: Size, "buffer_chunk_size", default "256Ki";
-        /// The longest line.
+        /// The longest line (32k in Fluent Bit).
         buffer_max_size: Size, "buffer_max_size", default "1Mi";
         /// Files that were not written to for so long are not opened; 0 opens all.
         ignore_older: Duration, "ignore_older", default "0";
@@ -87,6 +103,29 @@ crate::options! {
         "db.locking": "the state folder has one owner at a time anyway";
         "db.journal_mode": "positions are kept in a write-ahead log";
         "db.compare_filename": "files are known by their beginning, with inode or name";
+        "ignore_active_older_files": "a file that is followed is read to its end";
+        "multiline_flush": "it counts with `multiline on` only";
+        "parser_firstline": "it counts with `multiline on` only";
+        "parser_N": "it counts with `multiline on` only";
+    }
+    refused {
+        "multiline" unless "off": "lines would not be joined, and arrive one by one; `multiline.parser` joins those of containers";
+    }
+    deviations {
+        "positions": "say what was delivered, not what was read, so that a crash loses nothing; what was on its way then may come twice";
+        "`buffer_max_size`, `skip_long_lines`": "a line over 1 MiB is cut there and its record marked `drave.truncated`; Fluent Bit gives a file up at the first line over 32k, and then the rest of it is lost";
+        "`buffer_chunk_size`": "is 256 KiB: larger reads cost less";
+        "`rotate_wait`": "runs while a renamed or deleted file is quiet; what is still written to it is read first";
+        "`refresh_interval`": "is for folders that send no events: elsewhere a new file is found at once";
+        "rotated files": "are read to their end in their order after a restart too, those compressed by kubelet as well";
+        "which file is which": "is known by its beginning, with inode or name, so that a used inode does not skip or repeat a file";
+        "`ignore_older`": "leaves out files that were not written to for so long when they are found, not records";
+        "container lines tagged `F:…` or `P:…`": "are container lines, as the format of CRI says; Fluent Bit takes them for text";
+        "pieces whose last one does not come": "are kept over a stop and a restart, and sent when their file is over; not after some seconds";
+        "`docker_mode`": "joins the pieces of each stream for itself, over a restart too; Fluent Bit joins those of both streams";
+        "a byte order mark": "says more than `unicode.encoding`; text that an encoding does not allow becomes U+FFFD";
+        "half a line at the end": "waits for its rest while the file has its name, and is sent, marked, when the file is over";
+        "`db.sync`": "is about positions alone; in doubt, as after a power failure with `normal`, records are sent twice";
     }
 }
 
@@ -98,6 +137,8 @@ pub(super) struct Settings {
     pub(super) name: String,
     pub(super) patterns: Patterns,
     pub(super) tagging: Tagging,
+    /// The file named as `db`: that of Fluent Bit, maybe.
+    pub(super) db: Option<PathBuf>,
     pub(super) format: LineFormat,
     pub(super) charset: Charset,
     pub(super) options: TailOptions,
@@ -132,6 +173,7 @@ impl Settings {
             name: shared.alias.unwrap_or_else(|| section.get("path").map(|e| e.value.clone()).unwrap_or_default()),
             patterns: patterns?,
             tagging: tagging?,
+            db: section.get("db").map(|e| section.resolve(&e.value)),
             format: format?,
             charset: charset?,
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
@@ -230,7 +272,9 @@ fn docker_mode(
 }
 
 fn charset(section: &Section, options: &TailOptions, report: &mut Report) -> Option<Charset> {
-    let Some(generic) = options.generic_encoding else { return Some(options.unicode_encoding.into()) };
+    let Some(generic) = options.generic_encoding else {
+        return Some(options.unicode_encoding.map_or(Charset::Utf8, Charset::from));
+    };
     if let Some(entry) = section.get("unicode.encoding") {
         let hint = "a file has one encoding: remove one of them";
         report.error(Some(&entry.key_at), "`unicode.encoding` stands beside `generic.encoding`", Some(hint.into()));

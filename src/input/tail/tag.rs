@@ -16,7 +16,9 @@ impl Tagging {
             Some(Err(error)) => {
                 let at = section.get("tag_regex").map(|e| &e.value_at);
                 let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-                report.error(at, "tag_regex is no regular expression", Some(why));
+                let what = format!("tag_regex is no regular expression: {}", why.trim_start_matches("error: "));
+                let hint = "a character that stands for itself needs a backslash before it, as in \\.log";
+                report.error(at, what, Some(hint.to_owned()));
                 return None;
             }
             other => other.and_then(Result::ok),

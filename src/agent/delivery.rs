@@ -143,6 +143,11 @@ impl Delivery {
                     return None;
                 }
                 Outcome::TooLarge => return self.make_smaller(finished, &request),
+                Outcome::Refused { reason, message } => {
+                    tracing::warn!(output = self.lane.name, records = request.records, reason, "refused: {message}");
+                    self.leave(&mut finished, Left::Refused(reason));
+                    return None;
+                }
                 Outcome::Again { after, cause, message, lasting } => {
                     attempts += 1;
                     self.pipeline.ledger.retry(self.lane.number, &cause);

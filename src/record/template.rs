@@ -51,12 +51,32 @@ impl Template {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
+    /// Appends what stands between the accessors.
+    pub fn render_plain(&self, out: &mut String) {
+        for part in &self.0 {
+            if let Part::Text(text) = part {
+                out.push_str(text);
+            }
+        }
+    }
+
     /// Appends the text for a record; what is missing becomes nothing, and then this says `false`.
     pub fn render(&self, batch: &Batch, record: usize, out: &mut String) -> bool {
+        self.render_with(batch, record, out, |text, out| out.push_str(text))
+    }
+
+    /// The same where what stands between the accessors means something: `text` appends that.
+    pub fn render_with(
+        &self,
+        batch: &Batch,
+        record: usize,
+        out: &mut String,
+        mut text_between: impl FnMut(&str, &mut String),
+    ) -> bool {
         let mut complete = true;
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.push_str(text),
+                Part::Text(text) => text_between(text, out),
                 Part::Value(accessor) => match accessor.find(batch, record) {
                     Some(found) => found.push_text(out),
                     None => complete = false,

@@ -62,6 +62,7 @@ struct Open {
 
 struct Filtering {
     matches: Match,
+    passed: Amount,
     filter: Box<dyn Filter>,
 }
 
@@ -98,7 +99,10 @@ impl Pipeline {
         routable: Vec<bool>,
         wakes: Vec<Arc<Wake>>,
     ) -> Self {
-        let filters = filters.into_iter().map(|(matches, filter)| Filtering { matches, filter }).collect();
+        let filters = filters
+            .into_iter()
+            .map(|(matches, filter)| Filtering { matches, passed: Amount::default(), filter })
+            .collect();
         let open = lanes.iter().map(|_| HashMap::new()).collect();
         Self {
             building: Mutex::new(Building { filters, open, amounts: Vec::new() }),
@@ -111,6 +115,11 @@ impl Pipeline {
             beat: AtomicU64::new(0),
             started: Instant::now(),
         }
+    }
+
+    /// What passed each filter.
+    pub(super) fn filtered(&self) -> Vec<Amount> {
+        lock(&self.building).filters.iter().map(|f| f.passed).collect()
     }
 
     /// Closes the requests whose linger is over.
@@ -294,6 +303,9 @@ impl Pipe for Pipeline {
             records: batch.records.len() as u64,
             bytes: batch.records.iter().map(|r| u64::from(r.bytes)).sum(),
         };
+        for step in building.filters.iter_mut().filter(|f| f.matches.takes(&batch.source.draft.tag)) {
+            step.passed.add(records);
+        }
         building.amounts.clear();
         building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
         // Before the delivery can see the requests: pending is never below what was delivered.

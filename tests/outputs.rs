@@ -16,7 +16,11 @@ use support::site::{Running, SOON, Site, http};
 fn json_site() -> Site {
     let site = Site::new();
     fs::write(site.path("parsers.conf"), "[PARSER]\n    Name json\n    Format json\n").unwrap();
-    site.service(&["flush: 100ms", "parsers_file: parsers.conf"]).inputs(&[("app.shop", "logs/*.log", &["parser: json"])])
+    site.service(&["flush: 100ms", "parsers_file: parsers.conf"]).inputs(&[(
+        "app.shop",
+        "logs/*.log",
+        &["parser: json"],
+    )])
 }
 
 fn file_output(options: &[&str]) -> String {
@@ -36,8 +40,7 @@ fn records_name_their_files_and_those_without_are_counted() {
         "{\"pod\":{\"name\":\"web-1\"},\"n\":5}\n",
     );
     fs::write(site.path("logs/a.log"), lines).unwrap();
-    let options =
-        [&format!("path: {}/$TAG[1]", out.display()), "file: $pod['name'].log", "mkdir: on", "format: plain"];
+    let options = [&format!("path: {}/$TAG[1]", out.display()), "file: $pod['name'].log", "mkdir: on", "format: plain"];
     let running = site.start(&[file_output(&options)]);
     running.wait_delivered("file.0", 3);
     let of = ("output", "file.0");

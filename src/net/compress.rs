@@ -1,11 +1,13 @@
 //! gzip of whole bodies.
 //!
-//! A compressor holds about 300 KiB, so the few that are in use at once are kept and lent out, whatever thread asks.
+//! A compressor holds 45 KiB (level 1) to 300 KiB, so the few that are in use at once are kept and lent out, whatever thread asks.
 //! Bodies are given whole: the same text in pieces of 32 KiB costs almost twice the CPU.
 
 use std::sync::{Mutex, PoisonError};
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::deflate::Deflate;
 
 /// Idle compressors that are kept: as many as the runtime has workers by default.
 const IDLE_MAX: usize = 2;
@@ -13,33 +15,50 @@ const IDLE_MAX: usize = 2;
 /// zlib's largest window, 32 KiB.
 const WINDOW_BITS: u8 = 15;
 
+/// A gzip header (RFC 1952): deflate, no name, no time, quickest level, unknown system.
+const HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 4, 255];
+
 static IDLE: Mutex<Vec<Gzip>> = Mutex::new(Vec::new());
 
 /// A compressor, with the level that it was made for.
 struct Gzip {
     level: u32,
-    state: Compress,
+    state: State,
+}
+
+/// Level 1 is what almost everybody uses; zlib does the others.
+enum State {
+    Quick(Deflate),
+    Zlib(Compress),
 }
 
 /// Appends `input` as one gzip member to `out`. Levels above 9 count as 9. The same input gives the same bytes.
 pub fn gzip(level: u32, input: &[u8], out: &mut Vec<u8>) {
     let level = level.min(9);
     let mut gzip = borrow(level);
-    gzip.append(input, out);
+    // Logs shrink to a third or less; what does not is grown for.
+    out.reserve(input.len() / 3 + 64);
+    match &mut gzip.state {
+        State::Quick(deflate) => append_quick(deflate, input, out),
+        State::Zlib(zlib) => append_zlib(zlib, input, out),
+    }
     give_back(gzip);
 }
 
 fn borrow(level: u32) -> Gzip {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-    match idle.iter().position(|gzip| gzip.level == level) {
-        Some(found) => idle.swap_remove(found),
-        None => Gzip { level, state: Compress::new_gzip(Compression::new(level), WINDOW_BITS) },
+    if let Some(found) = idle.iter().position(|gzip| gzip.level == level) {
+        return idle.swap_remove(found);
     }
+    let state = match level {
+        1 => State::Quick(Deflate::new()),
+        _ => State::Zlib(Compress::new_gzip(Compression::new(level), WINDOW_BITS)),
+    };
+    Gzip { level, state }
 }
 
 /// Keeps the newest, so that levels which are no longer asked for do not stay.
-fn give_back(mut gzip: Gzip) {
-    gzip.state.reset();
+fn give_back(gzip: Gzip) {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if idle.len() == IDLE_MAX {
         idle.remove(0);
@@ -47,19 +66,25 @@ fn give_back(mut gzip: Gzip) {
     idle.push(gzip);
 }
 
-impl Gzip {
-    fn append(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        // Logs shrink to a third or less; what does not is grown for.
-        out.reserve(input.len() / 3 + 64);
-        loop {
-            let taken = usize::try_from(self.state.total_in()).unwrap_or(usize::MAX);
-            let rest = input.get(taken..).unwrap_or_default();
-            match self.state.compress_vec(rest, out, FlushCompress::Finish) {
-                Ok(Status::StreamEnd) => return,
-                Ok(Status::Ok | Status::BufError) => out.reserve(out.len() / 2 + 4096),
-                // zlib's Z_STREAM_ERROR: only a stream that was misused, and going on would send broken bodies.
-                Err(error) => unreachable!("a fresh stream cannot fail: {error}"),
-            }
+fn append_quick(deflate: &mut Deflate, input: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&HEADER);
+    deflate.append(input, out);
+    let mut crc = Crc::new();
+    crc.update(input);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&crc.amount().to_le_bytes());
+}
+
+fn append_zlib(zlib: &mut Compress, input: &[u8], out: &mut Vec<u8>) {
+    zlib.reset();
+    loop {
+        let taken = usize::try_from(zlib.total_in()).unwrap_or(usize::MAX);
+        let rest = input.get(taken..).unwrap_or_default();
+        match zlib.compress_vec(rest, out, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => return,
+            Ok(Status::Ok | Status::BufError) => out.reserve(out.len() / 2 + 4096),
+            // zlib's Z_STREAM_ERROR: only a stream that was misused, and going on would send broken bodies.
+            Err(error) => unreachable!("a fresh stream cannot fail: {error}"),
         }
     }
 }

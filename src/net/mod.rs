@@ -9,6 +9,8 @@
 mod backoff;
 mod client;
 mod compress;
+mod deflate;
+mod huffman;
 mod connect;
 mod error;
 mod options;

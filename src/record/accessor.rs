@@ -211,7 +211,7 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::record::{Field, Record, Shape, Source, SourceDraft, Stream, Value};
     use std::sync::Arc;

@@ -201,6 +201,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn members_are_those_that_are_sent() {
+        let mut batch = crate::record::accessor::tests::batch();
+        for (shape, truncated) in [(Shape::Container, true), (Shape::Line, false), (Shape::Fields, false)] {
+            batch.records[0].shape = shape;
+            batch.records[0].truncated = truncated;
+            let mut sent = Vec::new();
+            json::push_members(&mut sent, &batch, &batch.records[0], false);
+            let mut members = Vec::new();
+            batch.each_member(0, &mut |key, value| {
+                if !members.is_empty() {
+                    members.push(b',');
+                }
+                json::push_string(&mut members, key);
+                members.push(b':');
+                value.push_json(&mut members);
+                assert_eq!(batch.find(0, key), Some(value), "{}", String::from_utf8_lossy(key));
+            });
+            assert_eq!(String::from_utf8_lossy(&members), String::from_utf8_lossy(&sent), "{shape:?}");
+        }
+    }
+
+    #[test]
     fn values_as_text() {
         for (json, expect) in [
             (r#""say \"hi\"\n""#, "say \"hi\"\n"),

@@ -75,15 +75,20 @@ pub(super) fn fingerprint(head: &[u8]) -> Fingerprint {
 
 /// The first bytes of a file, as many as a fingerprint covers.
 pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(FINGERPRINT_MAX as usize);
-    while head.len() < FINGERPRINT_MAX as usize {
-        let at = head.len() as u64;
-        if rustix::io::pread(file, rustix::buffer::spare_capacity(&mut head), at)? == 0 {
-            break;
+    let mut room = [0; FINGERPRINT_MAX as usize];
+    Ok(head_in(file, &mut room)?.to_vec())
+}
+
+/// The same in room that is there.
+fn head_in<'a>(file: &File, room: &'a mut [u8; FINGERPRINT_MAX as usize]) -> io::Result<&'a [u8]> {
+    let mut len = 0;
+    while len < room.len() {
+        match rustix::io::pread(file, &mut room[len..], len as u64)? {
+            0 => break,
+            got => len += got,
         }
     }
-    head.truncate(FINGERPRINT_MAX as usize);
-    Ok(head)
+    Ok(&room[..len])
 }
 
 impl TailFile {
@@ -184,16 +189,17 @@ impl TailFile {
         if size == self.size && modified == self.modified {
             return Ok(Look::Same);
         }
-        let head = head(file)?;
+        let mut room = [0; FINGERPRINT_MAX as usize];
+        let head = head_in(file, &mut room)?;
         self.modified = modified;
         let known = self.fingerprint.len as usize;
         if size < self.read || head.len() < known || fingerprint(&head[..known]) != self.fingerprint {
             let unread = self.size.saturating_sub(self.read);
-            self.begin_anew(size, &head, now);
+            self.begin_anew(size, head, now);
             return Ok(Look::Rewritten(unread));
         }
         if head.len() > known {
-            self.fingerprint = fingerprint(&head);
+            self.fingerprint = fingerprint(head);
             self.progress.dirty = true;
         }
         if size > self.size {

@@ -7,7 +7,6 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::agent::poll;
 use support::scrape::get;
 use support::sink::{Act, Sink};
 use support::site::{Running, SOON, Site, http};
@@ -158,8 +157,8 @@ fn what_is_given_up_is_counted_as_dropped() {
     let site = Site::new();
     site.write("a.log", 1, 0..10);
     let running = site.start(&[http(sink.address, &["retry_limit: no_retries"])]);
-    let dropped = || counts(&running)["output"]["http.0"].clone();
-    assert!(poll(SOON, || dropped()["dropped_records"] == 10), "{}", dropped());
-    let output = dropped();
+    running.wait_for("the end", |m| m.sum("drave_output_dropped_records_total", ("output", "http.0")) == 10);
+    let output = counts(&running)["output"]["http.0"].clone();
+    assert_eq!(output["dropped_records"], 10, "{output}");
     assert_eq!((&output["proc_records"], &output["retries_failed"]), (&0.into(), &1.into()), "{output}");
 }

@@ -182,7 +182,7 @@ impl Classic {
             kind,
             samples: vec![Sample { name: name.to_owned(), labels, value }],
         };
-        let build = [host[0], ("version", env!("CARGO_PKG_VERSION")), ("os", std::env::consts::OS)];
+        let build = [host[0], ("version", env!("CARGO_PKG_VERSION")), ("os", "linux")];
         let mut families = vec![one("fluentbit_uptime", "counter", labels(&host), self.uptime_seconds)];
         families.extend(self.counters());
         families.extend([

@@ -3,9 +3,11 @@
 //! It knows no page; `routes` does. It must answer a liveness probe whatever other clients do, so each connection is short
 //! lived, slow ones are cut, and when too many are open the oldest goes.
 
+mod classic;
 mod metrics;
 mod pages;
 
+pub use classic::{Classic, Counters};
 pub use metrics::{Gauge, Snapshot};
 pub use pages::{STUCK, Subject, page};
 

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! /  what this is      /metrics      /readyz  started; ?outputs=1: and no output is stalled
+//! /api/v1/metrics /api/v1/metrics/prometheus /api/v1/uptime /api/v1/storage /api/v2/metrics /api/v2/metrics/prometheus
+//!                                             as Fluent Bit shows them (classic.rs)
 //! /healthz /api/v1/health /api/v2/health      200, or 500 when a pipeline thread has been stuck for 60 s
 //! ```
 
-use super::{Answer, Snapshot};
-use std::time::Duration;
+use super::{Answer, Classic, Snapshot};
+use std::time::{Duration, SystemTime};
 
 /// A pipeline thread that gives no sign of life for so long is stuck.
 pub const STUCK: Duration = Duration::from_secs(60);
@@ -15,6 +17,8 @@ pub const STUCK: Duration = Duration::from_secs(60);
 pub trait Subject: Send + Sync {
     /// All metrics, from one moment.
     fn snapshot(&self) -> Snapshot;
+    /// The same in Fluent Bit's words.
+    fn classic(&self) -> Classic;
     /// How long the slowest pipeline thread has given no sign of life.
     fn silence(&self) -> Duration;
     /// Do the inputs run?
@@ -32,10 +36,23 @@ pub fn page(subject: &dyn Subject, path: &str, query: &str) -> Answer {
             content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
             body: subject.snapshot().render().into(),
         },
+        "/api/v1/metrics" => json(200, &subject.classic().json()),
+        "/api/v1/metrics/prometheus" => prometheus(subject.classic().prometheus_v1(SystemTime::now())),
+        "/api/v1/uptime" => json(200, &subject.classic().uptime()),
+        "/api/v1/storage" => json(200, &subject.classic().storage()),
+        "/api/v2/metrics" => text(200, &subject.classic().text_v2()),
+        "/api/v2/metrics/prometheus" => prometheus(subject.classic().prometheus_v2()),
         "/healthz" | "/api/v1/health" | "/api/v2/health" => health(subject),
         "/readyz" => ready(subject, query.split('&').any(|q| q == "outputs=1")),
-        _ => text(404, "not found; pages: / /metrics /healthz /readyz /api/v1/health /api/v2/health\n"),
+        _ => text(
+            404,
+            "not found; pages: / /metrics /healthz /readyz; as in Fluent Bit: /api/v1/metrics /api/v1/metrics/prometheus /api/v1/uptime /api/v1/storage /api/v1/health /api/v2/metrics /api/v2/metrics/prometheus /api/v2/health\n",
+        ),
     }
+}
+
+fn prometheus(body: String) -> Answer {
+    Answer { status: 200, content_type: "text/plain; version=0.0.4", body: body.into() }
 }
 
 fn health(subject: &dyn Subject) -> Answer {
@@ -74,6 +91,9 @@ mod tests {
         fn snapshot(&self) -> Snapshot {
             Snapshot::default()
         }
+        fn classic(&self) -> Classic {
+            Classic::default()
+        }
         fn silence(&self) -> Duration {
             Duration::from_secs(self.silent)
         }
@@ -96,6 +116,12 @@ mod tests {
             (&well, "/readyz", "a=b&outputs=1", 503),
             (&well, "/", "", 200),
             (&well, "/metrics", "", 200),
+            (&well, "/api/v1/metrics", "", 200),
+            (&well, "/api/v1/metrics/prometheus", "", 200),
+            (&well, "/api/v1/uptime", "", 200),
+            (&well, "/api/v1/storage", "", 200),
+            (&well, "/api/v2/metrics", "", 200),
+            (&well, "/api/v2/metrics/prometheus", "", 200),
             (&well, "/nowhere", "", 404),
             (&stuck, "/api/v2/health", "", 500),
             (&stuck, "/readyz", "", 503),

@@ -143,9 +143,14 @@ impl Delivery {
                     return None;
                 }
                 Outcome::TooLarge => return self.make_smaller(finished, &request),
+                Outcome::Refused { reason, message } => {
+                    tracing::warn!(output = self.lane.name, records = request.records, reason, "refused: {message}");
+                    self.leave(&mut finished, Left::Refused(reason));
+                    return None;
+                }
                 Outcome::Again { after, cause, message, lasting } => {
                     attempts += 1;
-                    self.pipeline.ledger.retry(self.lane.number, &cause);
+                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
                     if matches!(self.retry_limit, RetryLimit::Times(limit) if attempts > limit) {
                         tracing::error!(
                             output = self.lane.name,
@@ -165,7 +170,7 @@ impl Delivery {
 
     /// Two halves; a single record cannot be made smaller and is refused.
     fn make_smaller(&self, mut finished: Finished, request: &Request) -> Option<[Finished; 2]> {
-        self.pipeline.ledger.retry(self.lane.number, "too_large");
+        self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
         if finished.pieces.list.len() > 1 {
             return Some(split(&finished));
         }

@@ -6,7 +6,7 @@
 //! ```
 //! Both hold in every snapshot: each batch and each request enters in one step, under one lock that is taken per batch.
 
-use crate::admin::{Gauge, Snapshot};
+use crate::admin::{Counters, Gauge, Snapshot};
 use crate::input::{Gauges, LostReason};
 use crate::record::{Counts, DropReason};
 use std::collections::BTreeMap;
@@ -20,9 +20,14 @@ pub(super) struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;
+    }
+
+    /// What passed a filter, in Fluent Bit's words.
+    pub(super) fn classic_of_filter(self) -> Counters {
+        vec![("records", self.records), ("bytes", self.bytes), ("add_records", 0), ("drop_records", 0)]
     }
 
     fn take(&mut self, other: Self) {
@@ -56,6 +61,12 @@ pub(super) struct OutputAccount {
     pub(super) requests: u64,
     pub(super) body_bytes: u64,
     pub(super) retries: BTreeMap<String, u64>,
+    /// Records in attempts that are repeated.
+    pub(super) retried_records: u64,
+    /// Requests that were refused.
+    pub(super) requests_refused: u64,
+    /// Requests that were given up.
+    pub(super) requests_given_up: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -121,8 +132,14 @@ impl Ledger {
         account.pending.take(amount);
         match how {
             Left::Delivered => account.delivered.add(amount),
-            Left::Refused(reason) => account.refused.entry(reason).or_default().add(amount),
-            Left::Dropped(reason) => account.dropped.entry(reason.label()).or_default().add(amount),
+            Left::Refused(reason) => {
+                account.requests_refused += 1;
+                account.refused.entry(reason).or_default().add(amount);
+            }
+            Left::Dropped(reason) => {
+                account.requests_given_up += 1;
+                account.dropped.entry(reason.label()).or_default().add(amount);
+            }
         }
     }
 
@@ -132,8 +149,10 @@ impl Ledger {
         account.body_bytes += body_bytes as u64;
     }
 
-    pub(super) fn retry(&self, output: usize, cause: &str) {
-        let retries = &mut self.lock().outputs[output].retries;
+    pub(super) fn retry(&self, output: usize, cause: &str, records: usize) {
+        let account = &mut self.lock().outputs[output];
+        account.retried_records += records as u64;
+        let retries = &mut account.retries;
         match retries.get_mut(cause) {
             Some(count) => *count += 1,
             None => _ = retries.insert(cause.to_owned(), 1),
@@ -172,6 +191,30 @@ impl Ledger {
         }
         snapshot.gauge(Gauge::UnwatchedFolders, &[], accounts.unwatched_folders as f64);
         snapshot
+    }
+}
+
+impl InputAccount {
+    /// In Fluent Bit's words.
+    pub(super) fn classic(&self) -> Counters {
+        let unrouted = self.dropped.get(DropReason::NoRoute.label()).copied().unwrap_or_default();
+        vec![("records", self.routed.records + unrouted.records), ("bytes", self.routed.bytes + unrouted.bytes)]
+    }
+}
+
+impl OutputAccount {
+    /// In Fluent Bit's words.
+    pub(super) fn classic(&self) -> Counters {
+        let given_up = self.dropped.values().chain(self.refused.values()).map(|a| a.records).sum();
+        vec![
+            ("proc_records", self.delivered.records),
+            ("proc_bytes", self.delivered.bytes),
+            ("errors", self.requests_refused),
+            ("retries", self.retries.values().sum()),
+            ("retries_failed", self.requests_given_up),
+            ("dropped_records", given_up),
+            ("retried_records", self.retried_records),
+        ]
     }
 }
 

@@ -7,7 +7,7 @@ use super::memory::Memory;
 use super::route::Match;
 use crate::filter::{Filter, Plan};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
-use crate::output::{Limits, Output, Pieces};
+use crate::output::{Limits, Output, Piece, Pieces};
 use crate::record::{Batch, Source, SourceDraft, Ticket};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +62,7 @@ struct Open {
 
 struct Filtering {
     matches: Match,
+    passed: Amount,
     filter: Box<dyn Filter>,
 }
 
@@ -98,7 +99,10 @@ impl Pipeline {
         routable: Vec<bool>,
         wakes: Vec<Arc<Wake>>,
     ) -> Self {
-        let filters = filters.into_iter().map(|(matches, filter)| Filtering { matches, filter }).collect();
+        let filters = filters
+            .into_iter()
+            .map(|(matches, filter)| Filtering { matches, passed: Amount::default(), filter })
+            .collect();
         let open = lanes.iter().map(|_| HashMap::new()).collect();
         Self {
             building: Mutex::new(Building { filters, open, amounts: Vec::new() }),
@@ -111,6 +115,11 @@ impl Pipeline {
             beat: AtomicU64::new(0),
             started: Instant::now(),
         }
+    }
+
+    /// What passed each filter.
+    pub(super) fn filtered(&self) -> Vec<Amount> {
+        lock(&self.building).filters.iter().map(|f| f.passed).collect()
     }
 
     /// Closes the requests whose linger is over.
@@ -157,6 +166,10 @@ impl Pipeline {
             let lane = &self.lanes[*number];
             let open = &mut building.open[*number];
             let mut from = 0;
+            if lane.output.keys_records() {
+                self.encode_by_key(lane, open, batch, key);
+                from = batch.records.len();
+            }
             while from < batch.records.len() {
                 let request = match open.get_mut(key) {
                     Some(request) => request,
@@ -174,6 +187,33 @@ impl Pipeline {
             }
             if !self.memory.has_room(*number) {
                 self.close_largest(lane, open);
+            }
+        }
+    }
+
+    /// The same where each record says for itself what it shares a request with.
+    fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
+        let now = Instant::now();
+        let at_once = lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed);
+        let mut key = String::new();
+        for record in 0..batch.records.len() {
+            key.clear();
+            key.push_str(source_key);
+            lane.output.record_key(batch, record, &mut key);
+            if !open.contains_key(key.as_str()) {
+                open.insert(key.as_str().into(), self.begin(lane, now));
+            }
+            let Some(request) = open.get_mut(key.as_str()) else { continue };
+            let pieces = &mut request.pieces;
+            lane.output.encode(batch, record, &mut pieces.bytes);
+            let source_bytes = batch.records[record].bytes;
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+            let before = pieces.list.len() - 1;
+            self.count(lane, request, batch, before);
+            if (at_once || self.is_full(lane, request))
+                && let Some((key, request)) = open.remove_entry(key.as_str())
+            {
+                self.finish(lane, key, request);
             }
         }
     }
@@ -242,8 +282,13 @@ impl Pipe for Pipeline {
     fn hurry(&self, source: &Source) {
         let building = &mut *lock(&self.building);
         for (number, key) in &source.outputs {
-            if let Some((key, request)) = building.open[*number].remove_entry(key) {
-                self.finish(&self.lanes[*number], key, request);
+            let (lane, open) = (&self.lanes[*number], &mut building.open[*number]);
+            if lane.output.keys_records() {
+                for (key, request) in open.extract_if(|other, _| other.starts_with(&**key)) {
+                    self.finish(lane, key, request);
+                }
+            } else if let Some((key, request)) = open.remove_entry(key) {
+                self.finish(lane, key, request);
             }
         }
     }
@@ -258,6 +303,9 @@ impl Pipe for Pipeline {
             records: batch.records.len() as u64,
             bytes: batch.records.iter().map(|r| u64::from(r.bytes)).sum(),
         };
+        for step in building.filters.iter_mut().filter(|f| f.matches.takes(&batch.source.draft.tag)) {
+            step.passed.add(records);
+        }
         building.amounts.clear();
         building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
         // Before the delivery can see the requests: pending is never below what was delivered.

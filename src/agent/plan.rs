@@ -28,6 +28,8 @@ pub struct Plan {
     /// For metrics and messages, by number.
     pub(super) input_names: Vec<String>,
     pub(super) routable: Vec<bool>,
+    /// Of `filters`, in their order.
+    pub(super) filter_names: Vec<String>,
     pub(super) filters: Vec<(Match, Box<dyn Filter>)>,
     pub(super) outputs: Vec<PlannedOutput>,
     pub(super) state_folder: Option<PathBuf>,
@@ -66,6 +68,7 @@ impl Plan {
             inputs,
             input_names: config.inputs.iter().enumerate().map(names).collect(),
             routable: shared.iter().map(|s| s.as_ref().is_none_or(|s| s.routable)).collect(),
+            filter_names: config.filters.iter().enumerate().map(names).collect(),
             filters: filters.into_iter().flatten().collect(),
             outputs: outputs.into_iter().flatten().collect(),
             state_folder,

@@ -1,19 +1,20 @@
 //! From a plan to a running process, and to its end.
 
 use super::delivery::{Delivery, Progress};
-use super::ledger::Ledger;
+use super::ledger::{InputAccount, Ledger, OutputAccount};
 use super::memory::{self, Memory};
 use super::pipeline::{Lane, Pipeline};
 use super::plan::{Plan, PlannedOutput};
-use crate::admin::{self, Gauge, Listen, Snapshot, Subject};
+use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, RetryLimit};
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
+use crate::record::time::{DateFormat, push_date};
 use crate::state::State;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -237,9 +238,12 @@ impl Running {
             pipeline: Arc::clone(&self.pipeline),
             ready: Arc::clone(&self.ready),
             input_names: self.plan.input_names.clone(),
+            filter_names: self.plan.filter_names.clone(),
             progress,
             state,
             started: Instant::now(),
+            started_at: SystemTime::now(),
+            hostname: hostname(&self.plan.environment),
         };
         let routes: admin::Routes = Arc::new(move |path, query| admin::page(&subject, path, query));
         tokio::spawn(admin::serve(listener, routes, std::future::pending()));
@@ -369,9 +373,27 @@ struct Watched {
     pipeline: Arc<Pipeline>,
     ready: Arc<AtomicBool>,
     input_names: Vec<String>,
+    filter_names: Vec<String>,
     progress: Vec<Arc<Progress>>,
     state: Arc<State>,
     started: Instant,
+    started_at: SystemTime,
+    hostname: String,
+}
+
+/// The present moment, as in RFC 3339.
+fn now() -> String {
+    let mut date = Vec::new();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    push_date(&mut date, since.as_nanos() as i64, DateFormat::Iso8601);
+    String::from_utf8_lossy(&date).trim_matches('"').to_owned()
+}
+
+/// This machine's name, for labels.
+fn hostname(environment: &Environment) -> String {
+    let of_kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = of_kernel().or_else(|| environment.get("HOSTNAME").map(str::to_owned));
+    name.unwrap_or_default().trim().to_owned()
 }
 
 impl Subject for Watched {
@@ -387,6 +409,26 @@ impl Subject for Watched {
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot
+    }
+
+    fn classic(&self) -> Classic {
+        let accounts = self.pipeline.ledger.accounts();
+        let outputs: Vec<String> = self.pipeline.lanes.iter().map(|l| l.name.clone()).collect();
+        let in_flight = self.progress.iter().map(|p| p.in_flight());
+        let filters = self.filter_names.iter().cloned().zip(self.pipeline.filtered());
+        let full = self.pipeline.lanes.iter().any(|l| !self.pipeline.memory.has_room(l.number));
+        Classic {
+            inputs: self.input_names.iter().cloned().zip(accounts.inputs.iter().map(InputAccount::classic)).collect(),
+            filters: filters.map(|(name, passed)| (name, passed.classic_of_filter())).collect(),
+            outputs: outputs.iter().cloned().zip(accounts.outputs.iter().map(OutputAccount::classic)).collect(),
+            connections: outputs.into_iter().zip(in_flight.clone()).collect(),
+            chunks: in_flight.sum(),
+            paused: self.input_names.iter().map(|name| (name.clone(), full)).collect(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            started: self.started_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            hostname: self.hostname.clone(),
+            date: now(),
+        }
     }
 
     fn silence(&self) -> Duration {

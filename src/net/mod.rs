@@ -1,4 +1,4 @@
-//! Everything that talks to other machines, once: the HTTP client with its TLS, pool, proxies and time-outs; gzip; back-off.
+//! Everything that talks to other machines, once: the HTTP client with its TLS, pool, proxies and time-outs; gzip and Snappy; back-off.
 //!
 //! Only this folder builds clients. It knows nothing of records, and retries nothing: that is the delivery's work.
 //!
@@ -15,6 +15,7 @@ mod connect;
 mod error;
 mod options;
 mod proxy;
+mod snappy;
 mod socket;
 mod tls;
 
@@ -25,3 +26,4 @@ pub use connect::Connector;
 pub use error::{Cause, NetError};
 pub use options::{ClientOptions, SourceAddress, TlsVersion};
 pub use proxy::{ProxyEnvironment, ProxyUrl};
+pub use snappy::snappy;

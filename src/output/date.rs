@@ -51,7 +51,7 @@ impl JsonRecord {
             JsonDateFormat::EpochMs => DateFormat::EpochMs,
             JsonDateFormat::JavaSqlTimestamp => DateFormat::JavaSqlTimestamp,
         };
-        let shown = !["false", "off"].contains(&options.json_date_key.to_ascii_lowercase().as_str());
+        let shown = !["false", "off", "no"].contains(&options.json_date_key.to_ascii_lowercase().as_str());
         let head = shown.then(|| {
             let mut head = b"{".to_vec();
             json::push_string(&mut head, options.json_date_key.as_bytes());

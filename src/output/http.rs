@@ -11,19 +11,24 @@
 //!     compress: gzip
 //!     header: X-Team shop
 //! ```
+//! With `body_key` and `headers_key` each record is a request of its own, with the body and the headers that it holds.
 //! Any 2xx is success. 413 splits the request; 408, 425, 429, 5xx and broken connections are tried again; every other answer
 //! keeps the data, is said loudly and tried seldom.
 
+mod own;
+
 use super::authorization::AuthorizationOptions;
 use super::date::{DateOptions, JsonRecord};
+use super::msgpack;
 use super::stdout::frame_array;
 use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, Report, Section, Size};
-use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after};
+use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after, snappy};
 use crate::record::{Batch, SourceDraft};
 use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use own::Own;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -44,12 +49,18 @@ crate::option_enum! {
         JsonLines = "json_lines",
         /// Objects one after the other.
         JsonStream = "json_stream",
+        /// Fluent Bit's events in MessagePack.
+        Msgpack = "msgpack",
     }
 }
 
 impl Format {
     fn content_type(self) -> &'static str {
-        if self == Self::JsonLines { "application/x-ndjson" } else { "application/json" }
+        match self {
+            Self::JsonLines => "application/x-ndjson",
+            Self::Msgpack => "application/msgpack",
+            Self::Json | Self::JsonStream => "application/json",
+        }
     }
 }
 
@@ -60,6 +71,8 @@ crate::option_enum! {
         None = "none" | "off" | "false",
         /// gzip.
         Gzip = "gzip",
+        /// Snappy, one block.
+        Snappy = "snappy",
     }
 }
 
@@ -84,7 +97,7 @@ crate::options! {
         uri: String, "uri", default "/";
         /// POST or PUT.
         http_method: HttpMethod, "http_method", default "POST";
-        /// `gzip` or none.
+        /// `gzip`, `snappy` or none.
         compress: Compress, "compress", default "none";
         /// 1 (quick) to 9 (small).
         compress_level: u16, "compress_level", default "1";
@@ -92,6 +105,12 @@ crate::options! {
         header: String, "header", repeated;
         /// The header that carries the tag.
         header_tag: String, "header_tag", optional;
+        /// Off: of headers with the same name only the last is sent.
+        allow_duplicated_headers: bool, "allow_duplicated_headers", default "true";
+        /// A record accessor: the text to send as a body, a request for each record. Needs `headers_key`.
+        body_key: String, "body_key", optional;
+        /// A record accessor: the map of headers of such a request.
+        headers_key: String, "headers_key", optional;
         /// The user of basic authentication.
         http_user: String, "http_user", optional;
         /// Their password.
@@ -107,7 +126,6 @@ crate::options! {
     }
     no_effect {
         "log_response_payload": "what a server answers is in the log only when it refuses";
-        "allow_duplicated_headers": "headers are sent as they are given";
         "gelf_timestamp_key": "it counts with `format gelf` only, which is not there";
         "gelf_host_key": "it counts with `format gelf` only, which is not there";
         "gelf_short_message_key": "it counts with `format gelf` only, which is not there";
@@ -127,13 +145,15 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     let date = DateOptions::from_section(section, report);
     let client = ClientOptions::from_section(section, report);
     let (options, date, mut client) = (options?, date?, client?);
-    let format = read_format(section, &date, report);
+    let (format, own) = (read_format(section, &date, report), Own::read(section, &options, report));
     let headers = headers(section, &options, report);
     let url = url(section, &options, &client, report);
     let tag_header = tag_header(section, &options, report);
-    let (format, mut headers, url, tag_header) = (format?, headers?, url?, tag_header?);
+    let (format, own, mut headers, url, tag_header) = (format?, own?, headers?, url?, tag_header?);
     let tag_header = tag_header.filter(|name| !headers.contains_key(name));
-    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(format.content_type()));
+    if own.is_none() {
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(format.content_type()));
+    }
     let resolve = |file: &mut Option<String>| {
         if let Some(file) = file {
             *file = section.resolve(file).to_string_lossy().into_owned();
@@ -147,7 +167,7 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
             message: format!("output http cannot start: {e}"),
             hint: e.hint().map(str::to_owned),
         })?;
-        Ok(Arc::new(Http { json: JsonRecord::new(&date), format, options, client, headers, tag_header, url }))
+        Ok(Arc::new(Http { json: JsonRecord::new(&date), format, own, options, client, headers, tag_header, url }))
     }))
 }
 
@@ -167,6 +187,8 @@ fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Op
     match Format::parse(text) {
         Ok(format) => Some(format),
         Err(hint) => {
+            let gelf = text.eq_ignore_ascii_case("gelf");
+            let hint = if gelf { "GELF is not there yet; use json_lines".to_owned() } else { hint };
             let at = section.get("format").map(|e| &e.value_at);
             report.error(at, format!("option `format` of output http cannot be `{text}`"), Some(hint));
             None
@@ -208,8 +230,8 @@ fn headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Opt
     let mut headers = own_headers(section, options, report)?;
     let agent = HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION")));
     headers.entry(USER_AGENT).or_insert(agent);
-    if options.compress == Compress::Gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if options.compress != Compress::None {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(options.compress.name()));
     }
     let authorization = match (&options.http_user, &options.bearer_token) {
         (Some(user), _) => Some(basic(user, &options.http_passwd)),
@@ -237,7 +259,8 @@ fn own_headers(section: &Section, options: &HttpOptions, report: &mut Report) ->
     for (entry, header) in section.all("header").zip(&options.header) {
         let (name, value) = header.split_once(char::is_whitespace).unwrap_or((header, ""));
         match (HeaderName::try_from(name), HeaderValue::try_from(value.trim())) {
-            (Ok(name), Ok(value)) => _ = headers.append(name, value),
+            (Ok(name), Ok(value)) if options.allow_duplicated_headers => _ = headers.append(name, value),
+            (Ok(name), Ok(value)) => _ = headers.insert(name, value),
             _ => {
                 let hint = "write the name, a blank and the value: header X-Team shop".to_owned();
                 report.error(Some(&entry.value_at), "option `header` of output http is no header", Some(hint));
@@ -257,6 +280,7 @@ fn basic(user: &str, password: &str) -> String {
 struct Http {
     json: JsonRecord,
     format: Format,
+    own: Option<Own>,
     options: HttpOptions,
     client: Client,
     headers: HeaderMap,
@@ -268,7 +292,7 @@ impl Output for Http {
     fn limits(&self) -> Limits {
         Limits {
             bytes_max: self.options.batch_bytes_max.0.clamp(1, 64 << 20) as usize,
-            records_max: usize::MAX,
+            records_max: if self.own.is_some() { 1 } else { usize::MAX },
             linger: self.options.linger.map(|l| l.0),
             in_flight: usize::from(self.options.in_flight_max.max(1)),
         }
@@ -284,18 +308,34 @@ impl Output for Http {
         }
     }
 
+    fn keys_records(&self) -> bool {
+        self.own.is_some()
+    }
+
+    fn record_key(&self, batch: &Batch, record: usize, key: &mut String) {
+        if let Some(own) = &self.own {
+            own.push_key(batch, record, key);
+        }
+    }
+
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
+        if let Some(own) = &self.own {
+            return own.push_body(batch, record, out);
+        }
+        if self.format == Format::Msgpack {
+            return msgpack::push_record(out, batch, record);
+        }
         self.json.push(out, batch, record);
         match self.format {
             Format::Json => out.push(b','),
             Format::JsonLines => out.push(b'\n'),
-            Format::JsonStream => {}
+            Format::JsonStream | Format::Msgpack => {}
         }
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         let mut framed = Vec::new();
-        let plain = if self.format == Format::Json {
+        let plain = if self.format == Format::Json && self.own.is_none() {
             frame_array(&pieces.bytes, &mut framed);
             &framed
         } else {
@@ -304,18 +344,25 @@ impl Output for Http {
         match self.options.compress {
             Compress::None => body.extend_from_slice(plain),
             Compress::Gzip => gzip(u32::from(self.options.compress_level), plain, body),
+            Compress::Snappy => snappy(plain, body),
         }
     }
 
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
+            let (tag, own) = if self.own.is_some() { own::split_key(&request.key) } else { (&*request.key, None) };
             let tagged = self.tag_header.as_ref().map(|name| {
                 let mut headers = self.headers.clone();
-                if let Ok(tag) = HeaderValue::from_bytes(request.key.as_bytes()) {
+                if let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes()) {
                     headers.insert(name, tag);
                 }
                 headers
             });
+            let tagged = match own.map(|own| own::headers(own, tagged.as_ref().unwrap_or(&self.headers))) {
+                Some(Err(refused)) => return refused,
+                Some(Ok(headers)) => Some(headers),
+                None => tagged,
+            };
             let method = match self.options.http_method {
                 HttpMethod::Post => Method::POST,
                 HttpMethod::Put => Method::PUT,

@@ -3,8 +3,11 @@
 
 mod authorization;
 mod date;
+mod file;
 mod http;
+mod msgpack;
 mod null;
+mod printed;
 mod stdout;
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
@@ -99,6 +102,13 @@ pub enum Outcome {
     },
     /// Too many bytes: split it.
     TooLarge,
+    /// None of it will ever be taken: it is counted and let go.
+    Refused {
+        /// The `reason` of the metrics.
+        reason: &'static str,
+        /// For the log: what and what to do.
+        message: String,
+    },
 }
 
 /// A destination.
@@ -109,6 +119,12 @@ pub trait Output: Send + Sync {
     fn needs(&self) -> Needs;
     /// Appends what must not share a request with other sources' records.
     fn key(&self, _source: &SourceDraft, _key: &mut String) {}
+    /// Does each record say for itself what must not share a request, with [`record_key`](Self::record_key)?
+    fn keys_records(&self) -> bool {
+        false
+    }
+    /// Appends what of a record must not share a request with others, behind what [`key`](Self::key) said.
+    fn record_key(&self, _batch: &Batch, _record: usize, _key: &mut String) {}
     /// Appends the encoding of one record. Pure.
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>);
     /// Encodes records from `from` on until the request is full; returns the first that is not in it.
@@ -177,4 +193,4 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] = &[http::PLUGIN, null::PLUGIN, stdout::PLUGIN];
+pub static OUTPUTS: &[OutputPlugin] = &[file::PLUGIN, http::PLUGIN, null::PLUGIN, stdout::PLUGIN];

@@ -8,6 +8,7 @@
 //! ```
 
 use super::date::{DateOptions, JsonRecord};
+use super::printed::{push_printed, push_quoted};
 use super::{Limits, Needs, Outcome, Output, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Report, Section};
 use crate::record::time::{DateFormat, push_date};
@@ -149,45 +150,15 @@ fn push_text(out: &mut Vec<u8>, batch: &Batch, index: usize) {
     let record = &batch.records[index];
     let time = record.time_ns.max(0);
     let _ = write!(out, "{}: [[{}.{:09}, {{}}], ", batch.source.draft.tag, time / 1_000_000_000, time % 1_000_000_000);
-    let mut object = b"{".to_vec();
-    json::push_members(&mut object, batch, record, false);
-    object.push(b'}');
-    match serde_json::from_slice::<serde_json::Value>(&object) {
-        Ok(value) => push_rocket(out, &value),
-        Err(_) => out.extend_from_slice(&object),
-    }
-    out.extend_from_slice(b"]\n");
-}
-
-/// A value with `=>` between key and value, floats with six decimals.
-fn push_rocket(out: &mut Vec<u8>, value: &serde_json::Value) {
-    use serde_json::Value;
-    match value {
-        Value::Object(map) => {
-            out.push(b'{');
-            for (index, (key, value)) in map.iter().enumerate() {
-                out.extend_from_slice(if index > 0 { b", " } else { b"" });
-                json::push_string(out, key.as_bytes());
-                out.extend_from_slice(b"=>");
-                push_rocket(out, value);
-            }
-            out.push(b'}');
-        }
-        Value::Array(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                out.extend_from_slice(if index > 0 { b", " } else { b"" });
-                push_rocket(out, item);
-            }
-            out.push(b']');
-        }
-        Value::Number(number) if number.is_f64() => {
-            let _ = write!(out, "{:.6}", number.as_f64().unwrap_or_default());
-        }
-        other => {
-            let _ = write!(out, "{other}");
-        }
-    }
+    out.push(b'{');
+    let mut first = true;
+    batch.each_member(index, &mut |key, value| {
+        out.extend_from_slice(if std::mem::take(&mut first) { b"" } else { b", " });
+        push_quoted(out, key);
+        out.extend_from_slice(b"=>");
+        push_printed(out, value);
+    });
+    out.extend_from_slice(b"}]\n");
 }
 
 const DIM: &str = "\x1b[2m";

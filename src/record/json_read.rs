@@ -31,6 +31,16 @@ pub fn object(text: &[u8], mut take: impl FnMut(Member)) -> bool {
     }
 }
 
+/// Reads one array and nothing behind it but white space; hands the byte range of each value to `take`, in order. `false`
+/// when the text is not an array.
+pub fn array(text: &[u8], mut take: impl FnMut((usize, usize))) -> bool {
+    let mut reader = Reader { text, at: 0, dirty: false, escaped: false };
+    reader.array(&mut take).is_some() && {
+        reader.blanks();
+        reader.at == text.len()
+    }
+}
+
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
@@ -52,6 +62,27 @@ impl Reader<'_> {
             match self.next()? {
                 b',' => self.blanks(),
                 b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    fn array(&mut self, take: &mut impl FnMut((usize, usize))) -> Option<()> {
+        self.blanks();
+        self.expect(b'[')?;
+        self.blanks();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let start = self.at;
+            self.value(0)?;
+            take((start, self.at));
+            self.blanks();
+            match self.next()? {
+                b',' => self.blanks(),
+                b']' => return Some(()),
                 _ => return None,
             }
         }

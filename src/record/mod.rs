@@ -1,14 +1,20 @@
 //! The one data type: a [`Batch`] of records that point into one block of text, and what they share.
 
+mod accessor;
 mod batch;
 mod field;
+pub mod found;
 pub mod json;
 pub mod json_read;
 mod source;
+mod template;
 mod ticket;
 pub mod time;
 
+pub use accessor::{Accessor, AccessorError};
 pub use batch::{Batch, Counts, Record, Shape, Span, Stream};
 pub use field::{Field, Value};
+pub use found::Found;
 pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft};
+pub use template::Template;
 pub use ticket::Ticket;

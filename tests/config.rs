@@ -208,7 +208,7 @@ fn the_syntax_of_a_file_without_a_known_extension_is_seen_from_its_text() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_loader_panic(text in "(\\PC|[\\[\\]@#:{}&*\\-$\"'\n\t ]|name|pipeline|inputs|INPUT|<<|\\$\\{A\\}|rules|processors){0,60}") {
+    fn no_text_makes_the_loader_panic(text in "(\\PC|[\\[\\]@#:{}&*\\-$\"'\n\t ]|name|pipeline|inputs|INPUT|<<|\\$\\{A\\}|rules|processors|routes|env|uri|file://x|SET A=){0,60}") {
         never_panics(&text);
     }
 

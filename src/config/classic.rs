@@ -3,7 +3,8 @@
 //! ```text
 //! line    = blanks ( "#" … | "[" word "]" | "@" word blanks text | key blanks value )
 //! ```
-//! A comment needs its line for itself: in `key value # text` the rest belongs to the value. Indentation does not count.
+//! A comment needs its line for itself, or a section's: in `key value # text` the rest belongs to the value. Indentation does
+//! not count.
 
 use super::draft::Draft;
 use super::loader::{Loader, location};
@@ -28,8 +29,9 @@ enum Line<'a> {
 
 fn line(input: &str) -> IResult<&str, Line<'_>> {
     let word = || take_till1(|c: char| c.is_whitespace());
-    let nothing = map(alt((eof, preceded(char('#'), rest))), |_| Line::Nothing);
-    let title = terminated(take_till1(|c| c == ']'), (char(']'), space0, eof));
+    let comment = || alt((eof, preceded(char('#'), rest)));
+    let title = terminated(take_till1(|c| c == ']'), (char(']'), space0, comment()));
+    let nothing = map(comment(), |_| Line::Nothing);
     let section = map(preceded(char('['), title), |title: &str| Line::Section(title.trim()));
     let command = map((preceded(char('@'), word()), rest), |(name, text): (&str, &str)| Line::Command {
         name,
@@ -100,7 +102,7 @@ impl Reader<'_, '_> {
 
     fn report_unknown(&mut self, title: &str, word: &str, at: &Location) {
         let report = &mut *self.loader.report;
-        if word == "custom" || word == "plugins" {
+        if word == "custom" || word == "customs" || word == "plugins" {
             return report.note(
                 Some(at),
                 format!("section [{title}] has no effect"),
@@ -186,6 +188,7 @@ mod tests {
             ("\t# a comment", Line::Nothing),
             ("[Input]", Line::Section("Input")),
             ("  [ output ]", Line::Section("output")),
+            ("[FILTER]  # what it is for", Line::Section("FILTER")),
             ("@SET a=b c", Line::Command { name: "SET", argument: "a=b c" }),
             ("@INCLUDE", Line::Command { name: "INCLUDE", argument: "" }),
             ("path\t /a b", Line::Pair { key: "path", value: "/a b" }),

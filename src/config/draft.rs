@@ -50,12 +50,18 @@ impl Loader<'_> {
 
     /// Moves the sections to where they belong; those of the service stay.
     fn move_drafts(&mut self, config: &mut Config) {
-        let (service, others) =
-            std::mem::take(&mut self.drafts).into_iter().partition(|d| d.kind == Some(SectionKind::Service));
+        let mut drafts = std::mem::take(&mut self.drafts);
+        drafts.iter_mut().for_each(|draft| self.expand_draft(draft));
+        let (service, others) = drafts.into_iter().partition(|d| d.kind == Some(SectionKind::Service));
         self.drafts = service;
         for draft in others {
             self.move_draft(draft, config);
         }
+    }
+
+    fn expand_draft(&mut self, draft: &mut Draft) {
+        draft.entries.iter_mut().for_each(|entry| self.expand_entry(entry));
+        draft.processors.iter_mut().for_each(|processor| self.expand_draft(processor));
     }
 
     fn move_draft(&mut self, mut draft: Draft, config: &mut Config) {

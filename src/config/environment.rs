@@ -1,6 +1,7 @@
 //! The only reader of the process environment, and the variables that a configuration adds to it.
 //!
-//! `@SET name=value` and the `env` section hide a variable of the process that has the same name.
+//! `@SET name=value` and the `env` section hide a variable of the process that has the same name. They hold for all files,
+//! also for what stands before them; of two values the last counts.
 
 use super::reference::{Piece, pieces};
 use std::collections::{HashMap, HashSet};

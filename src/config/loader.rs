@@ -7,6 +7,7 @@ use super::files::{self, Files};
 use super::load::Syntax;
 use super::secret::is_secret_key;
 use super::{Entry, Environment, Location, Report, classic, yaml};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use std::sync::Arc;
 const DEPTH_MAX: usize = 32;
 /// So are more files than this.
 const FILES_MAX: usize = 2_000;
+
+/// The only place but the configuration itself where a variable's value can be.
+pub(super) const FILE_SCHEME: &str = "file://";
 
 /// Collects what the readers find.
 pub(super) struct Loader<'a> {
@@ -148,22 +152,50 @@ impl<'a> Loader<'a> {
         expanded.text
     }
 
-    /// `@SET`, `env`.
+    /// `@SET`, `env`. A value such as `file:///run/secrets/token` stands for what is in that file.
     pub(super) fn set_variable(&mut self, name: &str, value: &str, at: &Location) {
-        let value = self.expand(value, at);
+        let mut value = self.expand(value, at);
+        if let Some(path) = value.strip_prefix(FILE_SCHEME).filter(|path| !path.is_empty()) {
+            let path = self.folder.join(path);
+            value = self.value_from_file(name, &path, at).unwrap_or_default();
+            self.report.secrets.add(&value);
+        }
         if is_secret_key(name) {
             self.report.secrets.add(&value);
         }
         self.variables.set(name, value);
     }
 
-    /// A key and its value as an entry.
+    /// The text of a file without the end of its last line.
+    fn value_from_file(&mut self, name: &str, path: &Path, at: &Location) -> Option<String> {
+        let shown = path.display();
+        let read = self.files.read(path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+        let (what, hint) = match read {
+            Ok(text) => match text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line)) {
+                "" => (format!("variable `{name}`: {shown} is empty"), "write the value into the file"),
+                value => return Some(value.to_owned()),
+            },
+            Err(error) => {
+                let hint = "check the path, and that drave may read it";
+                (format!("variable `{name}`: cannot read {shown}: {error}"), hint)
+            }
+        };
+        self.report.error(Some(at), what, Some(hint.into()));
+        None
+    }
+
+    /// A key and its value as an entry. Variables are replaced when all files are read: what is set later holds here too.
     pub(super) fn entry(&mut self, key: &str, value: &str, key_at: &Location, value_at: &Location) -> Entry {
-        let (key, value) = (key.to_ascii_lowercase(), self.expand(value, value_at));
-        if is_secret_key(&key) {
-            self.report.secrets.add(&value);
-        }
+        let (key, value) = (key.to_ascii_lowercase(), value.to_owned());
         Entry { key, value, key_at: key_at.clone(), value_at: value_at.clone() }
+    }
+
+    /// Replaces the variables of an entry.
+    pub(super) fn expand_entry(&mut self, entry: &mut Entry) {
+        entry.value = self.expand(&entry.value, &entry.value_at);
+        if is_secret_key(&entry.key) {
+            self.report.secrets.add(&entry.value);
+        }
     }
 
     /// A key that has nothing behind it. That a section has no name is said anyway, later.

@@ -28,7 +28,7 @@ struct Gzip {
 
 /// Level 1 is what almost everybody uses; zlib does the others.
 enum State {
-    Quick(Deflate),
+    Quick(Box<Deflate>),
     Zlib(Compress),
 }
 
@@ -51,7 +51,7 @@ fn borrow(level: u32) -> Gzip {
         return idle.swap_remove(found);
     }
     let state = match level {
-        1 => State::Quick(Deflate::new()),
+        1 => State::Quick(Box::new(Deflate::new())),
         _ => State::Zlib(Compress::new_gzip(Compression::new(level), WINDOW_BITS)),
     };
     Gzip { level, state }

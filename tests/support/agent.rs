@@ -40,8 +40,13 @@ impl Agent {
     }
 
     fn spawn(folder: TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
-        let file = folder.path().join("drave.yaml");
-        fs::write(&file, config).unwrap();
+        fs::write(folder.path().join("drave.yaml"), config).unwrap();
+        Self::start_on(folder, "drave.yaml", environment)
+    }
+
+    /// Runs a configuration that lies in the folder already, with these variables beside those of this process.
+    pub fn start_on(folder: TempDir, file: &str, environment: &[(&str, &str)]) -> Self {
+        let file = folder.path().join(file);
         let log = |name| File::options().create(true).append(true).open(folder.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_drave"))
             .arg("-c")

@@ -24,6 +24,8 @@ use super::tally::{Counts, Tally};
 #[derive(Debug, Clone)]
 pub enum Act {
     Answer(Answer),
+    /// Answers with these bytes as the first part of a body that goes on until the sink goes.
+    Stream(Vec<u8>),
     /// Resets the connection after the first bytes of the body.
     ResetMidBody,
     /// Resets the connection after half of its answer.
@@ -55,7 +57,11 @@ impl Act {
     }
 
     pub fn body(body: impl Into<Vec<u8>>) -> Self {
-        Self::status(200).edit(|answer| answer.body = body.into())
+        Self::status(200).with_body(body)
+    }
+
+    pub fn with_body(self, body: impl Into<Vec<u8>>) -> Self {
+        self.edit(|answer| answer.body = body.into())
     }
 
     pub fn chunked(body: impl Into<Vec<u8>>) -> Self {
@@ -269,6 +275,15 @@ impl Shared {
             let request = Request { head, body, connection, sni: stream.get_ref().sni(), accepted: false };
             match self.take(request, planned) {
                 Act::Answer(answer) => self.answer(&mut **stream.get_mut(), &answer)?,
+                Act::Stream(bytes) => {
+                    let stream = stream.get_mut();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+                    if !bytes.is_empty() {
+                        write_chunk(stream, &bytes)?;
+                    }
+                    stream.flush()?;
+                    return self.hang();
+                }
                 Act::ResetMidAnswer => {
                     stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf ")?;
                     stream.get_mut().flush()?;
@@ -352,11 +367,15 @@ impl Shared {
 
 fn write_chunks(bytes: &mut Vec<u8>, body: &[u8]) -> io::Result<()> {
     for chunk in body.chunks(1000) {
-        write!(bytes, "{:x}\r\n", chunk.len())?;
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
+        write_chunk(bytes, chunk)?;
     }
     bytes.write_all(b"0\r\n\r\n")
+}
+
+fn write_chunk(stream: &mut dyn Write, chunk: &[u8]) -> io::Result<()> {
+    write!(stream, "{:x}\r\n", chunk.len())?;
+    stream.write_all(chunk)?;
+    stream.write_all(b"\r\n")
 }
 
 /// Plain or TLS.

@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! includes: [more/*.yaml]
-//! env: { STAGE: prod }            # read before the rest of its file
+//! env: { STAGE: prod, TOKEN: "file:///run/token" }      # or a list of { name: …, value: … or uri: … }
 //! service: { flush: 1 }
 //! parsers: [{ name: app, format: json }]
 //! multiline_parsers: [{ name: trace, type: regex, rules: [{ state: start_state, regex: /x/, next_state: cont }] }]
@@ -12,8 +12,10 @@
 //!   outputs: []
 //! ```
 //! A list as a value gives one entry per item. A rule becomes the entry `rule "state" "regex" "next"`, as the classic syntax
-//! writes it. Inside processors a mapping (`condition`) becomes JSON text. Other mappings are mistakes.
+//! writes it. Inside processors a mapping (`condition`) becomes JSON text. Other mappings are mistakes. What stands at the top
+//! under a name such as `x-shared` is not looked at: a place for anchors.
 
+mod env;
 mod json;
 mod tree;
 
@@ -137,6 +139,7 @@ impl Reader<'_, '_> {
                 );
             }
             Some((_, read)) => read(self, key, value),
+            None if word.starts_with("x-") => {}
             None => self.unknown("section", &word, key, PARTS.iter().map(|(name, _)| *name)),
         }
     }
@@ -164,21 +167,6 @@ impl Reader<'_, '_> {
             format!("section `{name}` is not supported"),
             "take it out; without it less would be delivered than it says",
         );
-    }
-
-    fn env(&mut self, node: &Node) {
-        for (key, value) in self.map("env", node) {
-            match (key.text(), value.text()) {
-                (Some(name), Some(_)) if value.is_null() => self.set(name, "", value),
-                (Some(name), Some(text)) => self.set(name, text, value),
-                _ => self.error(value, "a variable should be a text".into(), "write `NAME: value`"),
-            }
-        }
-    }
-
-    fn set(&mut self, name: &str, text: &str, node: &Node) {
-        let at = self.at(node);
-        self.loader.set_variable(name, text, &at);
     }
 
     fn includes(&mut self, node: &Node) {
@@ -209,6 +197,7 @@ impl Reader<'_, '_> {
             let Some(word) = self.key(key) else { continue };
             match PLUGINS.iter().find(|(name, _)| *name == word) {
                 Some((name, kind)) => self.sections(name, *kind, value),
+                None if word == "customs" => self.without_effect("customs", key),
                 None => self.unknown("part of the pipeline", &word, key, PLUGINS.iter().map(|(name, _)| *name)),
             }
         }
@@ -232,6 +221,11 @@ impl Reader<'_, '_> {
                 (SectionKind::Input | SectionKind::Output, "processors") => {
                     self.processors(value, &mut draft.processors)
                 }
+                (SectionKind::Input, "routes") => self.error(
+                    key,
+                    "`routes` of an input are not supported".into(),
+                    "give the input a tag, and the outputs `match` or `match_regex`",
+                ),
                 (SectionKind::MultilineParser, "rules") => self.rules(key, value, &mut draft.entries),
                 _ => self.values(kind, key, value, &mut draft.entries),
             }

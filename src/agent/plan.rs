@@ -45,7 +45,7 @@ impl Plan {
         let inputs = plan_inputs(config, report);
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
-        config.processors.iter().for_each(|p| refuse_processor(&p.section, report));
+        check_processors(config, report);
         if config.inputs.is_empty() && !unread {
             report.error(
                 None,
@@ -77,6 +77,21 @@ impl Plan {
 }
 
 /// There are none yet, and without one records would not be what the configuration says.
+fn check_processors(config: &Config, report: &mut Report) {
+    for processor in &config.processors {
+        let owners = if processor.of == SectionKind::Input { &config.inputs } else { &config.outputs };
+        let owner = owners.get(processor.index).map_or_else(String::new, Section::title);
+        let name = &processor.section.name;
+        let hint = match absent(SectionKind::Processor, name) {
+            Some(instead) => instead,
+            None if FILTERS.iter().any(|p| p.name == name) => "put it under `filters`, with a `match`",
+            None => "there are no processors yet; filters stand under `filters`",
+        };
+        let what = format!("drave has no processor `{name}`, which {owner} asks for");
+        report.error(Some(&processor.section.at), what, Some(hint.into()));
+    }
+}
+
 /// The alias, else `tail.0`.
 fn section_name(number: usize, section: &Section) -> String {
     section.get("alias").map_or_else(|| format!("{}.{number}", section.name), |e| e.value.clone())
@@ -161,16 +176,6 @@ fn plan_filter(section: &Section, report: &mut Report) -> Option<(Match, Box<dyn
         report.error(Some(&section.at), format!("{} needs `match` or `match_regex`", section.title()), Some(hint));
     }
     Some((matches, filter?))
-}
-
-/// There are none yet; to leave them out would change what arrives.
-fn refuse_processor(section: &Section, report: &mut Report) {
-    let hint = match absent(SectionKind::Processor, &section.name) {
-        Some(instead) => instead,
-        None if FILTERS.iter().any(|p| p.name == section.name) => "put it under `filters`, with a `match`",
-        None => "there are no processors yet; filters stand under `filters`",
-    };
-    report.error(Some(&section.at), format!("drave has no processor `{}`", section.name), Some(hint.into()));
 }
 
 fn plan_output(number: usize, section: &Section, report: &mut Report) -> Option<PlannedOutput> {

@@ -23,7 +23,7 @@ pub fn schema_of(pages: &[Page]) -> Value {
         "additionalProperties": false,
         "properties": {
             "service": { "$ref": "#/$defs/service" },
-            "env": { "type": ["object", "null"], "description": "Variables, for ${NAME}.", "additionalProperties": { "$ref": "#/$defs/scalar" } },
+            "env": variables(),
             "includes": { "description": "Files to read as well; globs, relative to this one.", "$ref": "#/$defs/list" },
             "parsers": { "type": ["array", "null"], "items": { "$ref": "#/$defs/parser" } },
             "multiline_parsers": { "type": ["array", "null"], "items": multiline_parser() },
@@ -213,6 +213,31 @@ fn values() -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// A mapping, or a list whose items may say where a value comes from.
+fn variables() -> Value {
+    let scalar = json!({ "$ref": "#/$defs/scalar" });
+    json!({
+        "description": "Variables, for ${NAME}.",
+        "anyOf": [
+            { "type": ["object", "null"], "additionalProperties": { "anyOf": [scalar, { "type": "null" }] } },
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {
+                        "name": { "type": "string" },
+                        "value": { "anyOf": [scalar, { "type": "null" }] },
+                        "uri": { "type": "string", "description": "file:// and the path of a file that holds the value." },
+                        "refresh_interval": scalar,
+                    },
+                    "additionalProperties": false,
+                },
+            },
+        ],
+    })
 }
 
 fn processors() -> Value {

@@ -48,6 +48,209 @@ fn version_help_and_nothing() {
     assert!(text(&unknown.stderr).contains("check"), "{}", text(&unknown.stderr));
 }
 
+/// Runs command lines that must be refused, or only be checked; what they say.
+fn transcript(lines: &[&[&str]], folder: &Path) -> String {
+    let mut shown = String::new();
+    for words in lines {
+        let output = drave(words, folder);
+        let (code, stdout, stderr) = (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr));
+        shown += &format!("$ drave {}\n{stdout}{stderr}=> {code}\n\n", words.join(" "));
+    }
+    shown
+}
+
+#[test]
+fn command_lines_that_cannot_be_read() {
+    let lines: &[&[&str]] = &[
+        &["--iput", "tail"],
+        &["-i"],
+        &["-x"],
+        &["check"],
+        &["README.md"],
+        &["check", "a.conf", "--format", "jsn"],
+        &["-c", "a.conf", "check", "b.conf"],
+        &["run"],
+        &["completions", "bsh"],
+        &["-w", "nowhere", "-c", "a.conf"],
+    ];
+    let shown = transcript(lines, Path::new("."));
+    assert_eq!(shown.matches("=> 64\n").count(), lines.len(), "{shown}");
+    snapshot!("cannot_be_read", shown);
+}
+
+#[test]
+fn what_is_wrong_in_the_quick_form() {
+    let lines: &[&[&str]] = &[
+        &["-i", "tail", "-p", "path_kye=a.log", "-p", "path=a.log", "-o", "stdout"],
+        &["-i", "tale", "-p", "path=a.log", "-o", "stdot", "-t", "x"],
+        &["-i", "stdin", "-o", "stdout"],
+        &["-p", "path=a.log", "-m", "*", "-i", "tail", "-p", "path", "-o", "stdout", "-p", "format="],
+        &["-i", "tail", "-p", "path=a.log", "-F", "kubernets", "-o", "http", "-p", "prot=80"],
+        &["-f", "soon", "-P", "99999", "-L", "here", "-i", "tail", "-p", "path=a.log", "-p", "read_from_head=maybe"],
+        &["-o", "stdout"],
+        &["-i", "tail", "-p", "path=a.log"],
+        &["-i", "tail", "-p", "path=a.log", "-o", "stdout", "-T", "SELECT * FROM STREAM:x;", "-S", "-J"],
+    ];
+    // Should one of them be right after all, it is not run.
+    let lines: Vec<Vec<&str>> = lines.iter().map(|words| [&["-D"], *words].concat()).collect();
+    let lines: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
+    let shown = transcript(&lines, Path::new("."));
+    assert_eq!(shown.matches("=> 64\n").count(), lines.len(), "{shown}");
+    snapshot!("quick_errors", shown);
+}
+
+#[test]
+fn what_has_no_effect_is_noted() {
+    let words = "-D -d -YWZ --supervisor -b /x -s 9 -e a.so -C c -p a=b --trace-input=tail.0 -i tail -m x -p path=a.log -r r -o stdout";
+    let words: Vec<&str> = words.split(' ').collect();
+    let shown = transcript(&[&words], Path::new("."));
+    assert!(shown.contains("command line: ok\n") && shown.ends_with("=> 0\n\n"), "{shown}");
+    snapshot!("quick_notes", shown);
+}
+
+/// Runs to the end of its files: standard output.
+fn run_quick(words: &[&str], folder: &Path) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_drave"))
+        .args(["-i", "tail", "-p", "read_from_head=on", "-p", "exit_on_eof=on"])
+        .args(words)
+        .current_dir(folder)
+        .stdout(fs::File::create(folder.join("stdout")).unwrap())
+        .stderr(fs::File::create(folder.join("stderr")).unwrap())
+        .spawn()
+        .unwrap();
+    let ended = poll(SOON, || child.try_wait().unwrap().is_some());
+    let _ = child.kill();
+    let status = child.wait().unwrap();
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    assert!(ended && status.success(), "{}", read("stderr"));
+    read("stdout")
+}
+
+/// The values of a key, one per line of JSON.
+fn values(lines: &str, pointer: &str) -> Vec<String> {
+    let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap().pointer(pointer).unwrap().clone();
+    lines.lines().map(|line| value(line).as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_quick_form_prints_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.log"), "one\ntwo\n").unwrap();
+    let printed = run_quick(&["-p", "path=a.log", "-o", "stdout", "-p", "format=json_lines"], folder.path());
+    assert_eq!(values(&printed, "/log"), ["one", "two"]);
+}
+
+#[test]
+fn the_quick_form_filters_and_routes() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("web-1_shop_main-{}.log", "0".repeat(64));
+    fs::write(folder.path().join(&name), "2026-01-02T03:04:05Z stdout F hello\n").unwrap();
+    fs::write(folder.path().join("b.log"), "other\n").unwrap();
+    let path = format!("path={name}");
+    let words = [
+        "-p",
+        &path,
+        "-p",
+        "multiline.parser=cri",
+        "-t",
+        "kube.var.log.containers.*",
+        "-i",
+        "tail",
+        "-p",
+        "path=b.log",
+        "-p",
+        "read_from_head=on",
+        "-p",
+        "exit_on_eof=on",
+        "-F",
+        "kubernetes",
+        "-m",
+        "kube.*",
+        "-o",
+        "stdout",
+        "-p",
+        "format=json_lines",
+        "-m",
+        "kube.*",
+        "-o",
+        "null",
+        "-f",
+        "0.1",
+        "-q",
+    ];
+    let printed = run_quick(&words, folder.path());
+    assert_eq!(values(&printed, "/kubernetes/pod_name"), ["web-1"], "{printed}");
+    assert_eq!(fs::read_to_string(folder.path().join("stderr")).unwrap(), "", "-q");
+}
+
+/// Paths of the command line start where it was typed, those of the file where it lies.
+#[test]
+fn a_file_and_the_command_line_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = folder.path().join("of");
+    fs::create_dir(&of).unwrap();
+    fs::write(of.join("a.log"), "of the file\n").unwrap();
+    fs::write(folder.path().join("a.log"), "{\"log\":\"of the command line\"}\n").unwrap();
+    fs::write(folder.path().join("parsers.conf"), "[PARSER]\n    name own\n    format json\n").unwrap();
+    let config = "[SERVICE]\n    log_level off\n    flush 50ms\n[INPUT]\n    name tail\n    path a.log\n    read_from_head on\n    exit_on_eof on\n[OUTPUT]\n    name stdout\n    match *\n    format json_lines\n";
+    fs::write(of.join("agent.conf"), config).unwrap();
+    let words =
+        ["-p", "path=a.log", "-p", "parser=own", "-R", "parsers.conf", "-l", "drave.log", "-v", "-c", "of/agent.conf"];
+    let mut printed = values(&run_quick(&words, folder.path()), "/log");
+    printed.sort();
+    assert_eq!(printed, ["of the command line", "of the file"]);
+    let log = fs::read_to_string(folder.path().join("drave.log")).unwrap();
+    assert!(log.contains("stopped"), "-v holds against the file: {log}");
+}
+
+#[test]
+fn a_dry_run_checks_and_changes_to_the_folder_first() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("of")).unwrap();
+    let config = "pipeline:\n  inputs:\n    - name: tail\n      path: a.log\n      db: a.db\n  outputs:\n    - name: stdout\n      match: '*'\n";
+    fs::write(folder.path().join("of/a.yaml"), config).unwrap();
+    for words in [&["-D", "-w", "of", "-c", "a.yaml"][..], &["run", "--dry-run", "--workdir=of", "--config=a.yaml"]] {
+        let output = drave(words, folder.path());
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "a.yaml: ok\n".into()));
+    }
+    assert_eq!(fs::read_dir(folder.path().join("of")).unwrap().count(), 1, "nothing is left behind");
+    let output = drave(&["-D", "-c", "tests/command_line/broken/ten_mistakes.yaml"], Path::new("."));
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(64), ""));
+    assert!(text(&output.stderr).ends_with("\n10 errors\n"));
+}
+
+#[test]
+fn check_writes_json() {
+    let check = |name: &str, folder: &Path| {
+        let output = drave(&["check", name, "--format", "json"], folder);
+        assert_eq!(text(&output.stderr), "");
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code() == Some(0), object["valid"] == true);
+        object
+    };
+    let broken = check("ten_mistakes.conf", Path::new("tests/command_line/broken"));
+    assert_eq!(broken["errors"].as_array().unwrap().len(), 10);
+    snapshot!("check_json", format!("{:#}", broken["errors"][4]));
+    let good = check("config/drave.yaml", Path::new("."));
+    assert_eq!((&good["file"], &good["errors"]), (&"config/drave.yaml".into(), &serde_json::json!([])));
+    let missing = check("nowhere.yaml", Path::new("."));
+    assert_eq!(missing["errors"][0]["line"], serde_json::Value::Null);
+}
+
+#[test]
+fn shells_complete_options_and_subcommands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = drave(&["completions", shell], Path::new("."));
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        let script = text(&output.stdout);
+        assert!(script.contains("storage_path") && script.contains("completions"), "{shell}: {script}");
+    }
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut bash.stdin.take().unwrap(), &drave(&["completions", "bash"], Path::new(".")).stdout)
+        .unwrap();
+    assert!(bash.wait().unwrap().success());
+}
+
 /// A file that has ten mistakes: everything that `check` says.
 fn broken(name: &str) -> (Option<i32>, String) {
     let folder = Path::new("tests/command_line/broken");

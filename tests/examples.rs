@@ -41,7 +41,7 @@ fn every_example_passes_the_check() {
         assert!(checked.status.success(), "{}: {:?}\n{said}", example.display(), checked.status);
         // A variable without a default, an option without effect, a pattern that matches nothing: no example shows those.
         let notes = said.lines().filter(|line| line.starts_with("note:"));
-        let other: Vec<&str> = notes.filter(|note| !note.contains("positions are kept in memory only")).collect();
+        let other: Vec<&str> = notes.filter(|note| !note.contains("positions are kept in")).collect();
         assert!(other.is_empty(), "{}: {other:?}", example.display());
     }
 }

@@ -22,7 +22,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "docker_mode_parser",
             "generic.encoding",
             "ignore_active_older_files",
-            "read_newly_discovered_files_from_head",
             "unicode.encoding",
         ],
     ),

@@ -3,7 +3,7 @@
 use super::route::Match;
 use crate::config::{
     Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
-    SectionKind, ServiceOptions, absent, absent_names, nearest,
+    SectionKind, ServiceOptions, absent, absent_names, is_writable, nearest,
 };
 use crate::filter::{FILTERS, Filter};
 use crate::input::{INPUTS, Input, InputContext};
@@ -48,13 +48,13 @@ impl Plan {
             report.error(
                 None,
                 "the configuration has no input",
-                Some("add one, as `name: tail` under `inputs`".into()),
+                Some("add one, as `name: tail` under `inputs`, or -i tail on the command line".into()),
             );
         }
         if report.has_errors() {
             return None;
         }
-        let state_folder = state_folder(config);
+        let state_folder = state_folder(config, environment, report);
         if state_folder.is_none() {
             let hint = "set `db` in the input or `state_dir` in the service".to_owned();
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
@@ -94,10 +94,21 @@ fn section_name(number: usize, section: &Section) -> String {
     section.get("alias").map_or_else(|| format!("{}.{number}", section.name), |e| e.value.clone())
 }
 
-fn state_folder(config: &Config) -> Option<PathBuf> {
-    let from_service = config.service.state_dir.as_ref().map(|d| config.folder.join(d));
+/// What the service says; else the folder of the first `db`; where that cannot be written to and holds nothing of drave's, the
+/// default of the system or of the user.
+fn state_folder(config: &Config, environment: &Environment, report: &mut Report) -> Option<PathBuf> {
+    if let Some(folder) = &config.service.state_dir {
+        return Some(config.folder.join(folder));
+    }
     let from_input = |s: &Section| (INPUTS.iter().find(|p| p.name == s.name)?.state_folder)(s);
-    from_service.or_else(|| config.inputs.iter().find_map(from_input))
+    let folder = config.inputs.iter().find_map(from_input)?;
+    if is_writable(&folder) || folder.join("drave.db").exists() {
+        return Some(folder);
+    }
+    let Some(default) = environment.default_state_folder() else { return Some(folder) };
+    let what = format!("{} cannot be written to: positions are kept in {}", folder.display(), default.display());
+    report.note(None, what, Some("set `state_dir` in the service to keep them elsewhere".into()));
+    Some(default)
 }
 
 /// A name that the registry has not: another agent's plugin, or a misspelling.

@@ -1,11 +1,11 @@
 //! drave's own messages: to stderr or a file, as text or JSON. What repeats is held back: the same kind of message at most each
 //! 30 s, then with the number of those that were not shown.
 
-use crate::config::{LogFormat, LogLevel, ServiceOptions};
+use super::colour;
+use crate::config::{Environment, LogFormat, LogLevel, ServiceOptions};
 use rustix::fs::fstat;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 const REPEAT: Duration = Duration::from_secs(30);
 
 /// Begins to log. Device and inode of the files that drave writes to: they must not be read.
-pub(super) fn start(service: &ServiceOptions, folder: &Path) -> Result<Vec<(u64, u64)>, String> {
+pub(super) fn start(
+    service: &ServiceOptions,
+    folder: &Path,
+    environment: &Environment,
+) -> Result<Vec<(u64, u64)>, String> {
     let mut own: Vec<(u64, u64)> = Vec::new();
     own.extend(fstat(rustix::stdio::stdout()).map(|s| (s.st_dev, s.st_ino)));
     own.extend(fstat(rustix::stdio::stderr()).map(|s| (s.st_dev, s.st_ino)));
@@ -50,7 +54,7 @@ pub(super) fn start(service: &ServiceOptions, folder: &Path) -> Result<Vec<(u64,
         (Some(file), false) => Box::new(fmt::layer().with_ansi(false).with_writer(Mutex::new(file))),
         (None, true) => Box::new(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)),
         (None, false) => {
-            let colour = std::io::stderr().is_terminal();
+            let colour = colour::on_stderr(environment);
             Box::new(fmt::layer().with_ansi(colour).with_target(false).with_writer(std::io::stderr))
         }
     };

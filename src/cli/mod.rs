@@ -1,13 +1,19 @@
 //! The command line: one file per subcommand.
 
-mod check;
-pub mod help;
-mod logging;
 mod run;
+mod quick;
+mod check;
+mod positions;
+pub mod help;
 mod schema;
+mod completions;
+mod colour;
+mod logging;
 
+use crate::config::Environment;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Exit codes.
 pub mod exit {
@@ -21,26 +27,46 @@ pub mod exit {
 
 #[derive(Debug, Parser)]
 #[command(name = "drave", version, about = "A log collection agent", disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, override_usage = USAGE, after_help = EXAMPLES)]
 struct Arguments {
-    /// The configuration to run, YAML or classic
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    run: run::RunArguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+const USAGE: &str = "drave -c FILE
+       drave -i NAME [-p KEY=VALUE]… [-F NAME …]… -o NAME [-p KEY=VALUE]…
+       drave COMMAND";
+
+const EXAMPLES: &str = "Examples:
+  drave -c /etc/drave/drave.yaml
+  drave -i tail -p 'path=/var/log/app/*.log' -p read_from_head=on -o stdout -p format=json_lines";
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a configuration (the same as drave -c FILE)
-    Run {
-        /// The configuration, YAML or classic
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    /// Run a configuration (the same without `run`)
+    Run(run::RunArguments),
     /// Check a configuration: all mistakes at once, exit 64 if there are any
     Check {
         /// The configuration, YAML or classic
         file: PathBuf,
+        /// How the findings are written
+        #[arg(long, value_enum, default_value_t = check::Format::Text)]
+        format: check::Format,
+    },
+    /// Show how far each file is: inode, fingerprint, offset, size, lag
+    Positions {
+        /// The state folder, drave's database, or Fluent Bit's
+        path: PathBuf,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t)]
+        format: positions::Format,
+    },
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
     },
     /// Show the reference: drave help, drave help service, drave help input tail
     Help {
@@ -53,23 +79,41 @@ enum Command {
 
 /// Parses the command line and runs it; the exit code.
 pub fn main() -> u8 {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { exit::USAGE } else { exit::OK };
-        }
-    };
-    match (arguments.command, arguments.config) {
-        (Some(Command::Check { file }), _) => check::check(&file),
-        (Some(Command::Help { topic }), _) => help::help(&topic),
-        (Some(Command::Schema), _) => schema::schema(),
-        (Some(Command::Run { config }), _) | (None, Some(config)) => run::run(&config),
-        (None, None) => {
-            eprintln!(
-                "error: no configuration\n  hint: drave -c FILE runs one, drave check FILE checks it, drave --help shows more"
-            );
+    let environment = Environment::from_process();
+    match Arguments::try_parse() {
+        // Where a panic goes that no thread of its own catches; its message is on stderr.
+        Ok(arguments) => std::panic::catch_unwind(|| dispatch(arguments, environment)).unwrap_or(exit::INTERNAL),
+        Err(error) if error.use_stderr() => {
+            colour::say(&usage_error(&error), &environment);
             exit::USAGE
         }
+        Err(help) => {
+            let _ = help.print();
+            exit::OK
+        }
+    }
+}
+
+/// In the words of all other messages. A file alone is what one types first.
+fn usage_error(error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if Path::new(name).is_file() => format!(
+            "error: `{name}` is a file, and no command\n  hint: drave -c {name} runs it, drave check {name} checks it\n"
+        ),
+        _ => error.render().to_string().replace("  tip: ", "  hint: "),
+    }
+}
+
+fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
+    match arguments.command {
+        None => run::run(arguments.run, environment),
+        Some(Command::Run(arguments)) => run::run(arguments, environment),
+        Some(Command::Check { file, format }) => {
+            check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
+        }
+        Some(Command::Positions { path, format }) => positions::positions(&path, format),
+        Some(Command::Help { topic }) => help::help(&topic),
+        Some(Command::Schema) => schema::schema(),
+        Some(Command::Completions { shell }) => completions::completions(shell),
     }
 }

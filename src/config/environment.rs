@@ -6,6 +6,7 @@
 use super::reference::{Piece, pieces};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Variables by name.
 #[derive(Clone, Default)]
@@ -33,6 +34,35 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+
+    /// Where state is kept when nothing says where: `/var/lib/drave` where it can be written to, which root as a rule can, else the
+    /// user's own: `$XDG_STATE_HOME/drave`, or `~/.local/state/drave`. `None` without a home.
+    pub fn default_state_folder(&self) -> Option<PathBuf> {
+        let system = PathBuf::from(SYSTEM_STATE);
+        if rustix::process::geteuid().is_root() || is_writable(&system) {
+            return Some(system);
+        }
+        // The specification: a path that is not absolute is ignored.
+        let absolute = |name: &str| self.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || absolute("HOME").map(|home| home.join(".local/state"));
+        absolute("XDG_STATE_HOME").or_else(home).map(|folder| folder.join("drave"))
+    }
+
+    /// Where files that live only a moment are made: `$TMPDIR`, or `/tmp`.
+    pub fn scratch_folder(&self) -> PathBuf {
+        self.get("TMPDIR").filter(|folder| !folder.is_empty()).unwrap_or("/tmp").into()
+    }
+}
+
+const SYSTEM_STATE: &str = "/var/lib/drave";
+
+/// Can files be made in this folder, or can it be made?
+pub fn is_writable(folder: &Path) -> bool {
+    // What is left of a relative path is the folder that this process is in.
+    let or_here = |path| if path == Path::new("") { Path::new(".") } else { path };
+    let there = folder.ancestors().map(or_here).find(|path| path.exists());
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    there.is_some_and(|folder| folder.is_dir() && rustix::fs::access(folder, access).is_ok())
 }
 
 fn hostname() -> Option<String> {
@@ -139,6 +169,31 @@ mod tests {
         ] {
             assert_eq!(variables.expand(text).text, expect, "{text}");
         }
+    }
+
+    #[test]
+    fn state_of_an_ordinary_user_is_in_the_users_folder() {
+        let folder = |variables: &[(&str, &str)]| {
+            Environment::of(variables.iter().copied()).default_state_folder().map(|f| f.display().to_string())
+        };
+        if rustix::process::geteuid().is_root() || is_writable(Path::new(SYSTEM_STATE)) {
+            assert_eq!(folder(&[]).as_deref(), Some(SYSTEM_STATE));
+            return;
+        }
+        assert_eq!(folder(&[("HOME", "/home/a")]).as_deref(), Some("/home/a/.local/state/drave"));
+        assert_eq!(folder(&[("HOME", "/home/a"), ("XDG_STATE_HOME", "/state")]).as_deref(), Some("/state/drave"));
+        assert_eq!(folder(&[("XDG_STATE_HOME", "state")]), None);
+    }
+
+    #[test]
+    fn a_folder_is_writable_where_it_is_or_can_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(is_writable(folder.path()) && is_writable(&folder.path().join("to/be/made")));
+        assert!(!is_writable(&file) && !is_writable(&file.join("below")));
+        assert_eq!(is_writable(Path::new("")), is_writable(Path::new(".")));
+        assert_eq!(is_writable(Path::new("to/be/made")), is_writable(Path::new(".")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The way in: a file with all that it includes, or a text, becomes a [`Config`].
 
+use super::arguments::{self, Argument, COMMAND_LINE};
 use super::files::{Disk, NoFiles};
 use super::loader::Loader;
 use super::{Environment, Report, Section, SectionKind, ServiceOptions};
@@ -72,10 +73,32 @@ impl Syntax {
 
 /// Reads a configuration with everything that it includes. Never fails: what is wrong is in the report, and the rest is returned.
 pub fn load(path: &Path, environment: &Environment, report: &mut Report) -> Config {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    load_arguments(Some(path), &[], environment, report)
+}
+
+/// The same with what the command line adds; without a file it is all there is. Relative paths of the command line start in the
+/// current folder.
+pub fn load_arguments(
+    path: Option<&Path>,
+    arguments: &[Argument],
+    environment: &Environment,
+    report: &mut Report,
+) -> Config {
+    let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut loader = Loader::new(&Disk, folder, environment, report);
-    loader.read_file(path, None);
-    loader.finish()
+    if let Some(path) = path {
+        loader.read_file(path, None);
+    }
+    arguments::read(&mut loader, arguments);
+    let mut config = loader.finish();
+    let plugins = config.inputs.iter_mut().chain(&mut config.filters).chain(&mut config.outputs);
+    for section in plugins.filter(|section| *section.at.file == *COMMAND_LINE) {
+        section.folder = PathBuf::new();
+    }
+    if path.is_none() && config.outputs.is_empty() {
+        report.error(None, "the command line has no output", Some("add one, as -o stdout".into()));
+    }
+    config
 }
 
 /// The same without the file system: a text that can include nothing.

@@ -1,11 +1,13 @@
-//! Files and environment → checked sections → typed options. No side effects: `drave check` is this and nothing more.
+//! Files, command line and environment → checked sections → typed options. No side effects: `drave check` is this and nothing
+//! more.
 //!
 //! ```text
-//! file ─▶ classic │ yaml ─▶ load (variables, includes) ─▶ Section ─▶ options! ─▶ typed options
-//!                                      └─▶ Report (every mistake, with its line) ◀─┘
+//! file ─▶ classic │ yaml │ arguments ─▶ load (variables, includes) ─▶ Section ─▶ options! ─▶ typed options
+//!                                                  └─▶ Report (every mistake, with its line) ◀─┘
 //! ```
 
 mod absent;
+mod arguments;
 mod choice;
 mod classic;
 mod draft;
@@ -28,10 +30,11 @@ mod value;
 mod yaml;
 
 pub use absent::{absent, absent_names};
+pub use arguments::{Argument, Meaning};
 pub use choice::read_choice;
-pub use environment::Environment;
+pub use environment::{Environment, is_writable};
 pub use error::{Location, Problem, Report, Severity};
-pub use load::{Config, Processor, Syntax, load, load_text};
+pub use load::{Config, Processor, Syntax, load, load_arguments, load_text};
 pub use option::{
     Opt, OptionValue, Presence, Refusal, Use, read_default, read_entry, read_optional, read_repeated, read_required,
 };

@@ -34,6 +34,16 @@ impl fmt::Display for Report {
 const SHOWN_MAX: usize = 200;
 
 impl Report {
+    /// Every problem in the order of the files, secrets hidden.
+    pub fn shown(&self) -> impl Iterator<Item = Problem> {
+        let hide = |text: &String| self.secrets.hide(text);
+        self.in_order().into_iter().cloned().map(move |problem| Problem {
+            message: hide(&problem.message),
+            hint: problem.hint.as_ref().map(hide),
+            ..problem
+        })
+    }
+
     /// "3 errors, 1 note".
     fn count(&self) -> String {
         let of = |severity| self.problems.iter().filter(|p| p.severity == severity).count();

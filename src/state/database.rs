@@ -1,15 +1,16 @@
-//! The database file: SQLite in WAL mode, two tables.
+//! The database file: SQLite in WAL mode, three tables.
 //!
 //! ```text
 //! positions  one row per file and input, key (input, path, inode); path as bytes, open as pairs of little-endian u64,
 //!            64-bit numbers as SQLite's signed ones, checksum over all other columns (row.rs)
 //! life       one row: when its owner was last known to live (ms since 1970), for how long it ran in all (s)
+//! taken_over one row per input that began with the positions of another agent
 //! ```
 //!
 //! A commit is one transaction. In WAL mode with `synchronous = NORMAL` it costs no fsync: after a power failure the last
 //! commits may be missing, which sends some records twice; after a crash of the process none is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::place::{self, APPLICATION_ID, VERSION};
 use super::row::{Key, Row, ranges_to_bytes};
 use super::rows::Rows;
-use super::{StateError, Sync, fault};
+use super::snapshot::Snapshot;
+use super::{Position, StateError, Sync, fault};
 
 const SCHEMA: &str = "
 CREATE TABLE positions (
@@ -35,6 +37,9 @@ CREATE TABLE positions (
 CREATE TABLE life (
     one INTEGER PRIMARY KEY, alive INTEGER NOT NULL, running INTEGER NOT NULL, checksum INTEGER NOT NULL
 ) STRICT;";
+
+/// Not in the first databases of this version; made when it is needed.
+const TAKEN_OVER: &str = "CREATE TABLE IF NOT EXISTS taken_over (input TEXT PRIMARY KEY) STRICT, WITHOUT ROWID";
 
 const PUT: &str = "INSERT OR REPLACE INTO positions (input, path, inode, device, fingerprint_len, fingerprint_hash,
     settled, size, open, finished, touched, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -60,6 +65,8 @@ pub(super) struct Found {
     pub(super) mended: Vec<(Key, Row)>,
     /// Rows of which not even the file is known.
     pub(super) unreadable: usize,
+    /// Inputs that began with another agent's positions.
+    pub(super) taken_over: BTreeSet<String>,
     pub(super) alive: Option<SystemTime>,
     pub(super) running: u64,
     /// Why the file is to be set aside; `rows` holds what could be read all the same.
@@ -90,6 +97,25 @@ impl Database {
         database.check_marks(patience)?;
         database.configure(sync).map_err(fail)?;
         Ok(database)
+    }
+
+    /// The rows of a database of ours, damaged ones left out, with their inputs; of a copy in `scratch`, since its owner may be
+    /// at work.
+    pub(super) fn read_copy(path: &Path, scratch: &Path) -> Result<Vec<(String, Position)>, StateError> {
+        place::check_header(path)?;
+        let copy = Snapshot::take(path, &[scratch])?;
+        let read = || -> rusqlite::Result<Vec<(String, Position)>> {
+            let mut statement = copy.connection.prepare(SELECT)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(columns) = rows.next()? {
+                if let Ok((key, row, true)) = Row::read(columns) {
+                    found.push((key.input, row.position));
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(|e| copy.error(&e))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -166,7 +192,7 @@ impl Database {
 
     fn read_all(&self, found: &mut Found) -> Result<(), StateError> {
         let fail = |e: rusqlite::Error| self.error(&e);
-        let life = self.read_life(found);
+        let life = self.read_life(found).and_then(|()| self.read_taken_over(found));
         let rows = self.read_rows("", found);
         if rows.is_err() {
             // From the other end too: damage in the middle then costs only what stands on the damaged pages.
@@ -191,6 +217,15 @@ impl Database {
                 Err(_) => found.unreadable += 1,
             }
         }
+        Ok(())
+    }
+
+    fn read_taken_over(&self, found: &mut Found) -> rusqlite::Result<()> {
+        if !self.connection.table_exists(None, "taken_over")? {
+            return Ok(());
+        }
+        let mut statement = self.connection.prepare("SELECT input FROM taken_over")?;
+        found.taken_over = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok(())
     }
 
@@ -236,6 +271,13 @@ fn write(connection: &mut Connection, rows: &Rows) -> rusqlite::Result<()> {
                 Some(row) => write_row(&mut put, key, row)?,
                 None => drop(remove.execute(params![key.input, key.path, key.inode.cast_signed()])?),
             }
+        }
+        for (number, input) in rows.pending_taken_over().enumerate() {
+            fault::check()?;
+            if number == 0 {
+                transaction.execute_batch(TAKEN_OVER)?;
+            }
+            transaction.execute("INSERT OR IGNORE INTO taken_over (input) VALUES (?)", [input])?;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (alive, running) = (i64::try_from(now.as_millis()).unwrap_or(0), rows.running().cast_signed());

@@ -51,6 +51,18 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// What is wrong with a database that was only to be read, in a few words, without its path and without a hint.
+    pub fn reason(&self) -> String {
+        match self {
+            StateError::Owned { .. } => "another agent owns it".into(),
+            StateError::Locked { .. } => "it is written to so often that it cannot be copied".into(),
+            StateError::Full { .. } => "there is no room for a copy of it".into(),
+            StateError::Damaged { cause, .. } => format!("it is damaged or no SQLite database: {cause}"),
+            StateError::NotOurs { whose, .. } => format!("it is {whose}"),
+            StateError::Unavailable { cause, .. } => cause.clone(),
+        }
+    }
+
     /// An error of the operating system, about `path`.
     pub(super) fn from_io(path: &Path, error: &io::Error) -> StateError {
         let path = path.to_path_buf();

@@ -88,6 +88,14 @@ impl Keeper {
         self.rows.positions(input)
     }
 
+    pub(super) fn has_taken_over(&self, input: &str) -> bool {
+        self.rows.has_taken_over(input)
+    }
+
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        self.folder.clone()
+    }
+
     pub(super) fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
         self.rows.apply(changes);
         self.flush()
@@ -218,7 +226,7 @@ impl Keeper {
     /// Opens the database at `path`; a damaged one gives its rows, is closed, and its damage returned.
     fn open(&mut self, path: &Path, patience: Duration) -> Result<Option<String>, StateError> {
         let database = Database::open(path, self.sync, patience)?;
-        let Found { rows, mended, unreadable, alive, running, damage } = database.load()?;
+        let Found { rows, mended, unreadable, taken_over, alive, running, damage } = database.load()?;
         self.last_alive = self.last_alive.or(alive);
         if !mended.is_empty() || unreadable > 0 {
             self.incomplete = true;
@@ -231,9 +239,11 @@ impl Keeper {
         }
         if damage.is_some() {
             self.rows.rescue(rows.into_iter().chain(mended));
+            self.rows.rescue_taken_over(taken_over);
             database.abandon();
         } else {
             self.rows.adopt(rows, running);
+            self.rows.adopt_taken_over(&taken_over);
             self.rows.rescue(mended);
             self.database = Some(database);
         }

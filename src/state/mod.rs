@@ -5,6 +5,7 @@
 //!             ◀─ positions ─                           ├─▶ lock       drave.lock: one owner
 //!                                                      ├─▶ place      which file, whose, set aside
 //!                                                      └─▶ database   drave.db
+//!             ◀─ fluent_bit ◀─ snapshot ◀─ another agent's database, which is only read
 //! ```
 //!
 //! Memory leads and the disk follows: a commit is remembered first and then written with all that earlier commits could not
@@ -17,12 +18,15 @@
 mod database;
 mod error;
 mod fault;
+mod fluent_bit;
 mod keeper;
+mod listing;
 mod lock;
 mod place;
 mod position;
 mod row;
 mod rows;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +35,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use error::StateError;
+pub use fluent_bit::{FluentBitFile, FluentBitPositions};
+pub use listing::{Listed, list};
 pub use position::{Change, FINGERPRINT_MAX, Fingerprint, Position};
 
 use keeper::Keeper;
@@ -96,6 +102,11 @@ impl State {
     /// All positions of one input, by path and inode.
     pub fn positions(&self, input: &str) -> Vec<Position> {
         self.keeper().positions(input)
+    }
+
+    /// Did this input begin with the positions of another agent? That is done once; its rows count from then on.
+    pub fn has_taken_over(&self, input: &str) -> bool {
+        self.keeper().has_taken_over(input)
     }
 
     /// Remembers the changes, and writes them and all that is pending in one transaction.

@@ -58,6 +58,12 @@ pub(super) fn candidates(folder: &Path) -> [PathBuf; 2] {
 
 /// Fails unless the file at `path` is a database of this version of drave, by its header.
 pub(super) fn check_header(path: &Path) -> Result<(), StateError> {
+    let (application_id, version) = marks(path)?;
+    check_owner(path, application_id, version)
+}
+
+/// The `application_id` and the `user_version` in the header of a SQLite file; [`StateError::Damaged`] when it is none.
+pub(super) fn marks(path: &Path) -> Result<(u32, u32), StateError> {
     let mut header = Vec::new();
     let file = File::open(path).map_err(|e| StateError::from_io(path, &e))?;
     file.take(72).read_to_end(&mut header).map_err(|e| StateError::from_io(path, &e))?;
@@ -66,7 +72,7 @@ pub(super) fn check_header(path: &Path) -> Result<(), StateError> {
         return Err(StateError::Damaged { path: path.into(), cause });
     }
     let word = |at: usize| header[at..at + 4].iter().fold(0, |word, &byte| word << 8 | u32::from(byte));
-    check_owner(path, word(68), word(60))
+    Ok((word(68), word(60)))
 }
 
 /// Fails unless these are the marks of this version of drave.

@@ -53,6 +53,12 @@ pub enum Change {
         /// Where the file is now.
         position: Position,
     },
+    /// This input began with the positions that another agent had left: never again, see
+    /// [`State::has_taken_over`](super::State::has_taken_over).
+    TakenOver {
+        /// As in [`Change::Put`].
+        input: String,
+    },
     /// This file is no longer of interest. A renamed file is a `Put` of the new path and a `Remove` of the old one.
     Remove {
         /// As in [`Change::Put`].

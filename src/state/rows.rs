@@ -26,6 +26,8 @@ pub(super) struct Rows {
     kept: BTreeMap<Key, Kept>,
     /// Keys whose row, or its absence, is not in the database yet.
     pending: BTreeSet<Key>,
+    /// Inputs that have taken over another agent's positions, and whether the database knows it.
+    taken_over: BTreeMap<String, bool>,
     /// Running time of all earlier owners.
     pub(super) ran_before: u64,
     started: Instant,
@@ -40,7 +42,13 @@ struct Kept {
 
 impl Rows {
     pub(super) fn new() -> Rows {
-        Rows { kept: BTreeMap::new(), pending: BTreeSet::new(), ran_before: 0, started: Instant::now() }
+        Rows {
+            kept: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            taken_over: BTreeMap::new(),
+            ran_before: 0,
+            started: Instant::now(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,6 +70,7 @@ impl Rows {
         for change in changes {
             match change {
                 Change::Put { input, position } => self.put(input, Row { position, touched }),
+                Change::TakenOver { input } => drop(self.taken_over.entry(input).or_insert(false)),
                 Change::Remove { input, path, inode } => self.remove(&Key::new(input, &path, inode)),
             }
         }
@@ -93,7 +102,31 @@ impl Rows {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.pending_taken_over().next().is_some()
+    }
+
+    pub(super) fn has_taken_over(&self, input: &str) -> bool {
+        self.taken_over.contains_key(input)
+    }
+
+    /// Inputs of which the database does not know it yet.
+    pub(super) fn pending_taken_over(&self) -> impl Iterator<Item = &str> {
+        self.taken_over.iter().filter(|(_, stored)| !**stored).map(|(input, _)| input.as_str())
+    }
+
+    /// A database was opened that knows it of these inputs, and of no others.
+    pub(super) fn adopt_taken_over(&mut self, found: &BTreeSet<String>) {
+        self.taken_over.iter_mut().for_each(|(input, stored)| *stored = found.contains(input));
+        for input in found {
+            self.taken_over.insert(input.clone(), true);
+        }
+    }
+
+    /// The same of a damaged database: it has to be written again.
+    pub(super) fn rescue_taken_over(&mut self, found: BTreeSet<String>) {
+        for input in found {
+            self.taken_over.entry(input).or_insert(false);
+        }
     }
 
     /// All that was pending is in the database now.
@@ -103,6 +136,7 @@ impl Rows {
                 kept.stored = true;
             }
         }
+        self.taken_over.values_mut().for_each(|stored| *stored = true);
     }
 
     /// A database was opened and holds `found`. What memory knows is newer; all in which the two differ becomes pending.

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod code;
+pub mod fluent_bit;
 pub mod http;
 pub mod logs;
 pub mod net;

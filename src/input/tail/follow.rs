@@ -64,7 +64,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
-        let known = inputs.iter().map(|i| Known::load(&context.state, &i.name)).collect();
+        let known = inputs.iter().map(|i| Known::load(&context.state, i)).collect();
         let unsettled = vec![0; inputs.len()];
         let events = inputs.iter().any(|i| i.options.inotify_watcher);
         let watcher = Watcher::new(events, Arc::clone(&context.stop.wake));
@@ -97,6 +97,7 @@ impl Follower {
         let committer = Committer::start(Arc::clone(&self.context.state));
         self.scan();
         self.forget_vanished();
+        self.end_takeover();
         self.started = true;
         tracing::info!(files = self.chains.len(), "following");
         // Before anything is read: who is killed now has been here, and what is rotated meanwhile is not older than drave.

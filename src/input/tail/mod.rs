@@ -28,6 +28,7 @@ mod progress;
 mod rotation;
 mod settings;
 mod tag;
+mod takeover;
 
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section};

@@ -6,7 +6,7 @@ use super::discover::Events;
 use super::file::{TailFile, end_of_lines, read_range};
 use super::follow::{Follower, now_ns};
 use super::rotation::{self, Resume, Sibling, continuation, strip_gz};
-use super::settings::Settings;
+use super::settings::{ReadFromHead, Settings};
 use crate::input::LostReason;
 use crate::parse::Joiner;
 use crate::record::SourceDraft;
@@ -16,7 +16,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Files of this age are read from their beginning with `read_from_head auto`.
+const YOUNG: Duration = Duration::from_secs(600);
 
 impl Follower {
     /// Looks for files in all folders, and whether those that are followed still have their names.
@@ -213,10 +216,11 @@ impl Follower {
 
     fn open_chain(&mut self, input: usize, path: &Path, real: &Path) {
         let Some(source) = self.context.pipe.open(draft(&self.inputs[input], path, real)) else { return };
-        let positions = self.known[input].take(real);
-        let is_known = !positions.is_empty();
+        let mut positions = self.known[input].take(real);
         let mut siblings = self.siblings(real);
         siblings.retain(|s| s.path == real || !self.by_identity.contains_key(&(input, s.device, s.inode)));
+        positions.extend(self.known[input].take_over(&siblings, path, real));
+        let is_known = !positions.is_empty();
         let found = continuation(siblings, positions, real, |s| self.is_wanted(input, s, path));
         self.next_id += 1;
         let id = self.next_id;
@@ -267,12 +271,29 @@ impl Follower {
     }
 
     /// `read_from_head off` holds for files that are there when drave starts for the first time; not for those that were made
-    /// after a run that found none.
+    /// after a run that found none. It holds for files that are found later too where the section says so.
     fn begins_at_the_end(&self, input: usize, sibling: &Sibling) -> bool {
-        let known = &self.known[input];
+        let (known, options) = (&self.known[input], &self.inputs[input].options);
         let made = sibling.file.metadata().and_then(|m| m.created()).ok();
         let is_new = known.last_alive.zip(made).is_some_and(|(alive, made)| made > alive);
-        !self.started && known.first_start && !is_new && !self.inputs[input].options.read_from_head
+        let is_open = match self.started {
+            true => !options.read_newly_discovered_files_from_head,
+            false => known.first_start && !is_new,
+        };
+        is_open
+            && match options.read_from_head {
+                ReadFromHead::On => false,
+                ReadFromHead::Off => true,
+                ReadFromHead::Auto => !is_young(sibling.modified, made),
+            }
+    }
+
+    /// What Fluent Bit knew is in the chains; files that turn up later are new.
+    pub(super) fn end_takeover(&mut self) {
+        for (input, known) in self.known.iter_mut().enumerate() {
+            let change = known.end_takeover(&self.inputs[input].name);
+            self.changes.extend(change.map(|change| (input, change)));
+        }
     }
 
     /// The end of the file, or the beginning of the line that is being written there.
@@ -488,6 +509,12 @@ impl Follower {
         chain.files[index].progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);
     }
+}
+
+/// For `read_from_head auto`: neither made nor last written before that time. A copy of an old file is new, and what it holds old.
+fn is_young(modified: Option<SystemTime>, made: Option<SystemTime>) -> bool {
+    let age = |time: SystemTime| SystemTime::now().duration_since(time).unwrap_or_default();
+    modified.into_iter().chain(made).all(|time| age(time) < YOUNG)
 }
 
 /// The files of a chain; what cannot be opened is said and left out.

@@ -1,7 +1,9 @@
 //! The rows of an input's files: taken up at the start, written each second.
 
 use super::chain::Chain;
-use super::rotation;
+use super::rotation::{self, Sibling};
+use super::settings::Settings;
+use super::takeover::{Found, Takeover};
 use crate::state::{Change, Position, State};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,15 +19,47 @@ pub(super) struct Known {
     pub(super) first_start: bool,
     /// When the agent before was last alive.
     pub(super) last_alive: Option<SystemTime>,
+    /// What Fluent Bit knew of them, during the first scan.
+    takeover: Option<Takeover>,
 }
 
 impl Known {
-    pub(super) fn load(state: &State, input: &str) -> Self {
-        let positions = state.positions(input);
+    pub(super) fn load(state: &State, settings: &Settings) -> Self {
+        let positions = state.positions(&settings.name);
         let first_start = positions.is_empty() && state.is_complete();
-        let mut known = Self { by_folder: HashMap::new(), first_start, last_alive: state.last_alive() };
+        let last_alive = state.last_alive();
+        let mut known = Self { by_folder: HashMap::new(), first_start, last_alive, takeover: None };
+        // A database of ours that is damaged had newer positions than Fluent Bit's.
+        if positions.is_empty() && (first_start || last_alive.is_none()) {
+            known.look_for_fluent_bit(state, settings);
+        }
         known.give_back(positions);
         known
+    }
+
+    fn look_for_fluent_bit(&mut self, state: &State, settings: &Settings) {
+        match Takeover::find(state, settings) {
+            Found::Nothing => {}
+            Found::Unreadable => self.first_start = false,
+            Found::Rows(takeover) => {
+                self.last_alive = takeover.written();
+                // What it knew nothing of is newer than it.
+                self.first_start &= !takeover.concerns(settings);
+                self.takeover = Some(takeover);
+            }
+        }
+    }
+
+    /// The positions of a chain that Fluent Bit had followed.
+    pub(super) fn take_over(&mut self, siblings: &[Sibling], link: &Path, live: &Path) -> Vec<Position> {
+        self.takeover.as_mut().map(|takeover| takeover.positions(siblings, link, live)).unwrap_or_default()
+    }
+
+    /// From now on only drave's own rows count.
+    pub(super) fn end_takeover(&mut self, input: &str) -> Option<Change> {
+        let takeover = self.takeover.take()?;
+        takeover.report(input);
+        Some(Change::TakenOver { input: input.to_owned() })
     }
 
     /// Keeps positions for a later [`take`](Self::take).

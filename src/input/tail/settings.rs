@@ -5,6 +5,7 @@ use super::tag::Tagging;
 use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
 use crate::parse::{self, LineFormat};
 use crate::state::Sync;
+use std::path::PathBuf;
 
 crate::option_enum! {
     /// How surely positions are on disk.
@@ -17,6 +18,18 @@ crate::option_enum! {
         Normal = "normal",
         /// Never.
         Off = "off",
+    }
+}
+
+crate::option_enum! {
+    /// Where reading begins in files of which no position is known.
+    pub enum ReadFromHead {
+        /// At their beginning.
+        On = "on" | "true" | "yes",
+        /// At their end.
+        Off = "off" | "false" | "no",
+        /// At the beginning of young files, at the end of others.
+        Auto = "auto",
     }
 }
 
@@ -39,12 +52,15 @@ crate::options! {
         path_key: String, "path_key", optional;
         /// A key that gets the place in the file where the record begins, in bytes.
         offset_key: String, "offset_key", optional;
-        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`.
+        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`. A database that
+        /// Fluent Bit left there is taken over at the first start, and never written.
         db: String, "db", optional;
         /// How surely positions are on disk: extra, full, normal, off.
         db_sync: DbSync, "db.sync", default "normal";
-        /// Whether files that are there at the first start are read from their beginning.
-        read_from_head: bool, "read_from_head", default "off";
+        /// Whether files that are there at the first start are read from their beginning; `auto`: those younger than ten minutes.
+        read_from_head: ReadFromHead, "read_from_head", default "off";
+        /// Whether files that are found after the start are read from their beginning; off: as `read_from_head` says.
+        read_newly_discovered_files_from_head: bool, "read_newly_discovered_files_from_head", default "on";
         /// How often folders are scanned besides the events that they send.
         refresh_interval: Duration, "refresh_interval", default "60";
         /// How long a renamed or deleted file must stay quiet at its end before it is let go.
@@ -107,6 +123,8 @@ pub(super) struct Settings {
     pub(super) name: String,
     pub(super) patterns: Patterns,
     pub(super) tagging: Tagging,
+    /// The file named as `db`: that of Fluent Bit, maybe.
+    pub(super) db: Option<PathBuf>,
     pub(super) format: LineFormat,
     pub(super) options: TailOptions,
     pub(super) joined_bytes_max: usize,
@@ -139,6 +157,7 @@ impl Settings {
             name: shared.alias.unwrap_or_else(|| section.get("path").map(|e| e.value.clone()).unwrap_or_default()),
             patterns: patterns?,
             tagging: tagging?,
+            db: section.get("db").map(|e| section.resolve(&e.value)),
             format: format?,
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),

@@ -1,0 +1,94 @@
+//! `drave positions PATH`: how far each file is, from drave's state folder or database, or from Fluent Bit's database.
+//!
+//! ```text
+//! INPUT       FILE                  INODE  FINGERPRINT            OFFSET  SIZE  LAG  OPEN
+//! containers  /var/log/pods/…/0.log   131  1024:9ae16a3b2f90404f    5120  8192  3072    1
+//! ```
+//! It only reads, and reads a copy: drave, or Fluent Bit, may be running.
+
+use super::exit;
+use crate::config::Environment;
+use crate::state::{Fingerprint, Listed, list};
+use std::io::Write;
+use std::path::Path;
+
+/// How positions are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum Format {
+    /// A table
+    #[default]
+    Table,
+    /// One JSON array
+    Json,
+}
+
+pub(super) fn positions(path: &Path, format: Format) -> u8 {
+    let listed = match list(path, &Environment::from_process().scratch_folder()) {
+        Ok(listed) => listed,
+        Err(error) => {
+            eprintln!("error: no positions can be read from {}: {}", path.display(), error.reason());
+            eprintln!("  hint: give the state folder, the drave.db in it, or the `db` of Fluent Bit's tail input");
+            return exit::USAGE;
+        }
+    };
+    let text = match format {
+        Format::Table => table(&listed),
+        Format::Json => json(&listed),
+    };
+    // Who closes the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit::OK
+}
+
+const HEADINGS: [&str; 8] = ["INPUT", "FILE", "INODE", "FINGERPRINT", "OFFSET", "SIZE", "LAG", "OPEN"];
+/// Numbers stand to the right.
+const IS_NUMBER: [bool; 8] = [false, false, true, false, true, true, true, true];
+
+fn table(listed: &[Listed]) -> String {
+    let rows: Vec<[String; 8]> = std::iter::once(HEADINGS.map(str::to_owned)).chain(listed.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let cell = |(column, text): (usize, &String)| match IS_NUMBER[column] {
+        true => format!("{text:>0$}", widths[column]),
+        false => format!("{text:<0$}", widths[column]),
+    };
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n")
+        .collect()
+}
+
+fn row(file: &Listed) -> [String; 8] {
+    let or_gone = |number: Option<u64>| number.map_or_else(|| "gone".to_owned(), |number| number.to_string());
+    [
+        file.input.clone().unwrap_or_else(|| "-".into()),
+        file.path.display().to_string().escape_debug().to_string(),
+        file.inode.to_string(),
+        file.fingerprint.map_or_else(|| "-".into(), fingerprint),
+        file.offset.to_string(),
+        or_gone(file.size),
+        file.lag().map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+        file.open.len().to_string(),
+    ]
+}
+
+/// Bytes covered, and their hash.
+fn fingerprint(fingerprint: Fingerprint) -> String {
+    format!("{}:{:016x}", fingerprint.len, fingerprint.hash)
+}
+
+fn json(listed: &[Listed]) -> String {
+    let file = |file: &Listed| {
+        serde_json::json!({
+            "input": file.input,
+            "file": file.path.to_string_lossy(),
+            "inode": file.inode,
+            "fingerprint": file.fingerprint.map(fingerprint),
+            "offset": file.offset,
+            "size": file.size,
+            "lag": file.lag(),
+            "open": file.open,
+        })
+    };
+    let files: Vec<serde_json::Value> = listed.iter().map(file).collect();
+    format!("{:#}\n", serde_json::Value::Array(files))
+}

@@ -1,0 +1,88 @@
+//! The positions that Fluent Bit keeps of the files that it follows, read for taking over from it.
+//!
+//! ```text
+//! in_tail_files  id, name, offset, inode, created, rotated      since 1.x
+//!                and offset_marker, offset_marker_size          since 5.0; not needed here
+//! ```
+//! `name` is the path as its glob found it, often a link; of a rotated file it is the real path. `offset` is the next byte to
+//! read. An inode may have several rows: the one with the highest id counts. The database is copied first and never written.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::place::{self, APPLICATION_ID};
+use super::snapshot::Snapshot;
+use super::{State, StateError};
+
+/// One of the files that Fluent Bit followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FluentBitFile {
+    /// As its glob found it; of a rotated file the real path.
+    pub name: PathBuf,
+    /// The next byte that it would have read.
+    pub offset: u64,
+    /// The file's inode number.
+    pub inode: u64,
+}
+
+/// What a database of Fluent Bit's holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FluentBitPositions {
+    /// The newest first.
+    pub files: Vec<FluentBitFile>,
+    /// When the database was last written: a file that was made later cannot be in it.
+    pub written: Option<SystemTime>,
+}
+
+impl State {
+    /// Reads the database at `path` if Fluent Bit wrote it; `None` when there is none, when it is empty, or ours. The copy is made in
+    /// the state folder, or else in one of the system's folders for such files.
+    ///
+    /// # Errors
+    /// It cannot be read or is damaged; [`StateError::NotOurs`] when it belongs to a third program.
+    pub fn fluent_bit(&self, path: &Path) -> Result<Option<FluentBitPositions>, StateError> {
+        let folder = self.keeper().folder();
+        let scratch: Vec<&Path> = folder.as_deref().into_iter().chain(SCRATCH.map(Path::new)).collect();
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Ok(None),
+            Ok(metadata) if metadata.len() == 0 && !place::has_leftovers(path) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(_) | Err(_) => {}
+        }
+        if place::marks(path)?.0 == APPLICATION_ID {
+            return Ok(None);
+        }
+        let written = place::last_written(path);
+        Ok(Some(FluentBitPositions { files: read(path, &scratch)?, written }))
+    }
+}
+
+/// Where a copy can be made, in this order, when the state folder cannot take it.
+const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
+/// All rows, the newest first.
+pub(super) fn read(path: &Path, scratch: &[&Path]) -> Result<Vec<FluentBitFile>, StateError> {
+    let copy = Snapshot::take(path, scratch)?;
+    if !copy.has_table("in_tail_files")? {
+        let whose = "a database of another program than Fluent Bit (it has no table in_tail_files)".to_owned();
+        return Err(StateError::NotOurs { path: path.into(), whose });
+    }
+    let select = "SELECT name, offset, inode FROM in_tail_files ORDER BY id DESC";
+    let read = || -> rusqlite::Result<Vec<FluentBitFile>> {
+        let mut statement = copy.connection.prepare(select)?;
+        let files = statement.query_map([], |row| {
+            // Fluent Bit stores whatever bytes the path has as text.
+            let name = row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec();
+            let number = |at: usize| row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default);
+            // Inodes are stored with their bits; an offset below zero is none.
+            let (offset, inode) = (number(1)?.max(0).cast_unsigned(), number(2)?.cast_unsigned());
+            Ok(FluentBitFile { name: OsString::from_vec(name).into(), offset, inode })
+        })?;
+        files.collect()
+    };
+    read().map_err(|e| copy.error(&e))
+}

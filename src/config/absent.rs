@@ -13,7 +13,7 @@ const DEBUG: &str = "it is for testing Fluent Bit; for looking there is `stdout`
 
 const INPUTS: &[(&str, &str)] = &[
     ("systemd", LATER),
-    ("stdin", LATER),
+    ("stdin", "it comes in a later version; `tail` with `read_from_head on` and `exit_on_eof on` reads a file once"),
     ("kmsg", LATER),
     ("dummy", "it comes in a later version; a file with one line and `read_from_head on` does for a test"),
     ("head", "`tail` with `read_from_head on` and `exit_on_eof on` reads a file once"),

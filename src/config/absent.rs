@@ -102,7 +102,6 @@ const OUTPUTS: &[(&str, &str)] = &[
     ("elasticsearch", "it is called `es`, and comes in a later version"),
     ("es", LATER),
     ("loki", LATER),
-    ("file", LATER),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),

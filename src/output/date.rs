@@ -23,7 +23,7 @@ crate::options! {
     /// The date of a JSON record.
     pub struct DateOptions {
         /// The shape of what is written. Without it stdout prints Fluent Bit's plain form (on a terminal a coloured one) and http sends
-        /// MessagePack, as in Fluent Bit.
+        /// an array of JSON.
         format: String, "format", optional;
         /// The key of the record's time; `false` leaves it out.
         json_date_key: String, "json_date_key", default "date";

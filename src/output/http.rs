@@ -183,7 +183,7 @@ fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
 
 fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Option<Format> {
     use crate::config::OptionValue;
-    let text = date.format.as_deref().unwrap_or("msgpack");
+    let text = date.format.as_deref().unwrap_or("json");
     match Format::parse(text) {
         Ok(format) => Some(format),
         Err(hint) => {

@@ -12,63 +12,6 @@ use drave::output::OUTPUTS;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Options that are an unknown key until the change that brings what they are for: taken without it, other records would arrive.
-const NOT_YET: &[(&str, &[&str])] = &[(
-    "filters kubernetes",
-    &[
-        "annotations",
-        "aws_pod_association_endpoint",
-        "aws_pod_association_host",
-        "aws_pod_association_host_client_cert_file",
-        "aws_pod_association_host_client_key_file",
-        "aws_pod_association_host_server_ca_file",
-        "aws_pod_association_host_tls_debug",
-        "aws_pod_association_host_tls_verify",
-        "aws_pod_association_port",
-        "aws_pod_service_map_refresh_interval",
-        "aws_pod_service_map_ttl",
-        "aws_pod_service_preload_cache_dir",
-        "aws_use_pod_association",
-        "cache_use_docker_id",
-        "dns_retries",
-        "dns_wait_time",
-        "dummy_meta",
-        "k8s-logging.exclude",
-        "k8s-logging.parser",
-        "keep_log",
-        "kube_ca_file",
-        "kube_ca_path",
-        "kube_meta_cache_ttl",
-        "kube_meta_namespace_cache_ttl",
-        "kube_meta_preload_cache_dir",
-        "kube_namespace_file",
-        "kube_token_command",
-        "kube_token_file",
-        "kube_token_ttl",
-        "kube_url",
-        "kubelet_host",
-        "kubelet_port",
-        "labels",
-        "merge_log",
-        "merge_log_key",
-        "merge_log_trim",
-        "merge_parser",
-        "namespace_annotations",
-        "namespace_labels",
-        "namespace_metadata_only",
-        "owner_references",
-        "regex_parser",
-        "set_platform",
-        "tls.verify",
-        "tls.verify_hostname",
-        "tls.vhost",
-        "use_journal",
-        "use_kubelet",
-        "use_pod_association",
-        "use_tag_for_meta",
-    ],
-)];
-
 /// Defaults that differ on purpose. The help of the option says so, with the words "in Fluent Bit".
 const OTHER_DEFAULTS: &[(&str, &str, &str)] = &[
     ("inputs tail", "buffer_chunk_size", "larger reads cost less"),
@@ -147,34 +90,18 @@ fn plugins() -> Vec<Plugin> {
     inputs.chain(filters).chain(outputs).collect()
 }
 
-fn is_not_yet(title: &str, name: &str) -> bool {
-    NOT_YET.iter().any(|(plugin, names)| *plugin == title && names.contains(&name))
-}
-
 #[test]
 fn every_option_is_declared() {
     let mut missing = Vec::new();
     for plugin in plugins() {
         for option in &plugin.listed {
             let declared = plugin.declared.iter().any(|declared| declared.name == option.name);
-            if !declared && !is_not_yet(&plugin.title, &option.name) {
+            if !declared {
                 missing.push(format!("{}: {}", plugin.title, option.name));
             }
         }
     }
     assert!(missing.is_empty(), "declare these with `options!`:\n{}", missing.join("\n"));
-}
-
-#[test]
-fn what_is_not_there_yet_is_not_declared() {
-    for plugin in plugins() {
-        let stale = plugin.declared.iter().find(|option| is_not_yet(&plugin.title, option.name));
-        assert!(stale.is_none(), "{}: take it out of NOT_YET: {stale:?}", plugin.title);
-        for (_, names) in NOT_YET.iter().filter(|(title, _)| *title == plugin.title) {
-            let unknown = names.iter().find(|name| plugin.listed.iter().all(|option| option.name != **name));
-            assert_eq!(unknown, None, "{}: Fluent Bit has no such option", plugin.title);
-        }
-    }
 }
 
 #[test]

@@ -34,9 +34,61 @@ crate::options! {
     no_effect {
         "buffer_size": "no answer is read into a buffer of a fixed size";
         "tls.debug": "what went wrong with TLS is always in the log";
+        "tls.verify": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "tls.verify_hostname": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "tls.vhost": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_url": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_ca_file": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_ca_path": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_namespace_file": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_token_file": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_token_command": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_token_ttl": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_meta_cache_ttl": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_meta_namespace_cache_ttl": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kube_meta_preload_cache_dir": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "dns_retries": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "dns_wait_time": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "use_kubelet": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kubelet_host": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "kubelet_port": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "labels": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "annotations": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "cache_use_docker_id": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "set_platform": "the Kubernetes API is not asked yet: what is added comes from the paths";
+        "use_tag_for_meta": "tag and path are what metadata is made of anyway";
+        "merge_log_key": "it counts with `merge_log on` only";
+        "merge_log_trim": "it counts with `merge_log on` only";
+        "merge_parser": "it counts with `merge_log on` only";
+        "keep_log": "it counts with `merge_log on` only";
+        "aws_use_pod_association": "pods are not associated with services yet: no entity is added";
+        "use_pod_association": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_endpoint": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_port": "pods are not associated with services yet: no entity is added";
+        "aws_pod_service_map_ttl": "pods are not associated with services yet: no entity is added";
+        "aws_pod_service_map_refresh_interval": "pods are not associated with services yet: no entity is added";
+        "aws_pod_service_preload_cache_dir": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host_server_ca_file": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host_client_cert_file": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host_client_key_file": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host_tls_debug": "pods are not associated with services yet: no entity is added";
+        "aws_pod_association_host_tls_verify": "pods are not associated with services yet: no entity is added";
+    }
+    refused {
+        "merge_log" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "owner_references" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "namespace_labels" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "namespace_annotations" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "namespace_metadata_only" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "k8s-logging.parser" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "k8s-logging.exclude" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "use_journal" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "dummy_meta" unless "off": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
+        "regex_parser": "it comes with the metadata of the Kubernetes API; take it out until then, or other records would arrive than it promises";
     }
     deviations {
-        "paths": "say what they can without any API: `pod_id` comes from the folder below `/var/log/pods`";
+        "labels and annotations": "are not there yet; what the path says is there without any API: `pod_id` comes from the folder below `/var/log/pods`";
     }
 }
 

@@ -12,6 +12,7 @@ use drave::net::gzip;
 use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
+use drave::spool::{Frame, Part, Piece, Spool, SpoolOptions, Sync};
 use lines::Lines;
 use std::sync::Arc;
 
@@ -213,5 +214,60 @@ fn settle(bencher: Bencher<'_, '_>) {
         first.settle(500);
         second.settle(300);
         ticket.is_settled()
+    });
+}
+
+/// A request of 1 MiB, as the output http encodes it.
+fn request() -> Frame {
+    let part = Part { input: "tail.0".into(), source: "kube.var.log.containers.web".into(), pieces: u32::MAX };
+    let mut frame = Frame { parts: vec![part], ..Frame::default() };
+    let mut source = Lines::new(0);
+    let mut text = Vec::new();
+    while frame.bytes.len() < 1 << 20 {
+        text.clear();
+        source.push_text(&mut text);
+        frame.bytes.extend_from_slice(b"{\"date\":1763625600.184213,\"stream\":\"stdout\",\"log\":");
+        json::push_string(&mut frame.bytes, &text);
+        frame.bytes.extend_from_slice(b"}\n");
+        frame.pieces.push(Piece { end: frame.bytes.len() as u32, source_bytes: text.len() as u32 + 40 });
+    }
+    frame
+}
+
+fn spool(folder: &std::path::Path) -> Spool {
+    let options = SpoolOptions { bytes_max: 1 << 30, sync: Sync::Normal };
+    Spool::open(folder, options).expect("a folder for the spool")
+}
+
+/// Encoded bytes into the spool, each 4 MiB on disk synced. What is there is dropped before it is too much.
+#[divan::bench]
+fn spool_append(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (frame, mut spool) = (request(), spool(folder.path()));
+    bencher.counter(BytesCount::new(frame.bytes.len())).bench_local(|| {
+        if spool.bytes() > 128 << 20 {
+            while spool.drop_oldest().is_some() {}
+        }
+        spool.append(&black_box(&frame).draft()).expect("room");
+        if spool.needs_sync(std::time::Instant::now()) {
+            spool.sync().expect("a disk");
+        }
+    });
+}
+
+/// Out of it again, from the page cache. Each 64 frames it is opened anew.
+#[divan::bench]
+fn spool_read(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (frame, mut reading) = (request(), spool(folder.path()));
+    (0..64).for_each(|_| _ = reading.append(&frame.draft()).expect("room"));
+    reading.sync().expect("a disk");
+    bencher.counter(BytesCount::new(frame.bytes.len())).bench_local(|| {
+        loop {
+            match reading.read().expect("a disk") {
+                Some(taken) => return taken.frame,
+                None => reading = spool(folder.path()),
+            }
+        }
     });
 }

@@ -48,6 +48,20 @@ fn what_asks_for_nothing_is_not_refused() {
 }
 
 #[test]
+fn a_second_db_in_another_folder_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = |db: &str, n: u8| format!("{{name: tail, path: /{n}, db: {db}}}");
+    let inputs = [input("one/p.db", 1), input("one/q.db", 2), input("two/p.db", 3)].join(", ");
+    let text = format!("pipeline: {{inputs: [{inputs}], outputs: [{{name: stdout, match: '*'}}]}}");
+    fs::create_dir(folder.path().join("one")).unwrap();
+    fs::write(folder.path().join("db.yaml"), text).unwrap();
+    let output = check("db.yaml", folder.path());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.ends_with("\n1 note\n") && said.contains("one, with those of all inputs"), "{said}");
+}
+
+#[test]
 fn a_huge_file_is_told_something_soon() {
     let folder = tempfile::tempdir().unwrap();
     let line = "    key value that belongs to nothing at all\n";

@@ -24,6 +24,7 @@ const OTHER_DEFAULTS: &[(&str, &str, &str)] = &[
 const SAME_DEFAULTS: &[(&str, &str, &str)] = &[
     ("inputs *", "tag", "both make a tag of the plugin's name and its number"),
     ("inputs *", "mem_buf_limit", "0 is no limit"),
+    ("inputs *", "storage.type", "without it the service says, whose default is memory"),
     ("outputs http", "port", "0 is the port of the scheme"),
     ("outputs http", "host", "none is 127.0.0.1"),
     ("outputs http", "format", "none is json"),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::Signal;
 use support::agent::{Agent, poll};
 use support::node::{Node, PATIENCE, closed_while, number, numbers, write_numbers};
 use support::sink::{Act, Sink};
@@ -66,6 +67,17 @@ fn old_files_are_not_opened() {
     let agent = node.start();
     node.expect_texts(&["new"]);
     drop(agent);
+}
+
+#[test]
+fn a_hangup_ends_nothing() {
+    let node = Node::plain();
+    node.append("logs/a.log", numbers(1, 0..10));
+    let agent = node.start();
+    agent.signal(Signal::HUP);
+    assert!(agent.wait_for_stderr("SIGHUP is ignored", PATIENCE));
+    node.append("logs/a.log", numbers(1, 10..20));
+    node.expect_once(agent, 20);
 }
 
 #[test]

@@ -27,12 +27,20 @@ pub enum Gauge {
     PendingRecords,
     /// The same in bytes of their sources.
     PendingBytes,
+    /// Age of the oldest of them, in memory or in the spool.
+    PendingOldest,
     /// Memory held for an output.
     MemoryHeld,
     /// Requests under way.
     InFlight,
     /// No progress though there is work.
     Stalled,
+    /// Bytes of an output's spool on disk.
+    SpoolBytes,
+    /// Records in an output's spool.
+    SpoolRecords,
+    /// Age of the oldest record in an output's spool.
+    SpoolOldest,
     /// Folders that cannot be watched.
     UnwatchedFolders,
     /// Are positions kept on disk?
@@ -52,9 +60,16 @@ impl Gauge {
             Self::InputOpenBytes => ("input_open_bytes", "Bytes of pieces that wait for the end of their record"),
             Self::PendingRecords => ("output_pending_records", "Records routed and not yet delivered"),
             Self::PendingBytes => ("output_pending_bytes", "Source bytes of records routed and not yet delivered"),
+            Self::PendingOldest => (
+                "output_oldest_pending_seconds",
+                "How long ago the oldest record came that is not yet delivered, in memory or in the spool",
+            ),
             Self::MemoryHeld => ("output_memory_bytes", "Memory held for what is not yet delivered"),
             Self::InFlight => ("output_requests_in_flight", "Requests under way, waits for another attempt included"),
-            Self::Stalled => ("output_stalled", "1 when nothing was delivered for 60 s though there is work"),
+            Self::Stalled => ("output_stalled", "1 when nothing was delivered for `health.stall` though there is work"),
+            Self::SpoolBytes => ("output_spool_bytes", "Bytes of the spool on disk"),
+            Self::SpoolRecords => ("output_spool_records", "Records in the spool"),
+            Self::SpoolOldest => ("output_spool_oldest_seconds", "Age of the oldest record in the spool"),
             Self::UnwatchedFolders => {
                 ("input_unwatched_folders", "Folders without directory events; scans find their files")
             }
@@ -83,6 +98,7 @@ fn help(counter: &str) -> &'static str {
         "output_dropped_records" => "Records given up, by reason",
         "output_requests" => "Attempts to send a request",
         "output_body_bytes" => "Bytes of bodies in all attempts",
+        "output_spool_damaged_bytes" => "Bytes of the spool that could not be read",
         "output_retries" => "Attempts that did not succeed, by cause",
         _ => "Amount, in records or in bytes of their source",
     }

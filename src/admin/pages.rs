@@ -1,11 +1,12 @@
 //! The pages. Health fails only when a restart helps, never because a destination is away.
 //!
 //! ```text
-//! /  what this is      /metrics      /readyz  started; ?outputs=1: and no output is stalled
+//! /  what this is      /metrics      /readyz  started; ?outputs=1: and no output is stalled, or judged bad
 //! /api/v1/metrics /api/v1/metrics/prometheus /api/v1/uptime /api/v1/storage /api/v2/metrics /api/v2/metrics/prometheus
 //!                                             as Fluent Bit shows them (classic.rs)
 //! /healthz /api/v1/health /api/v2/health      200, or 500 when a pipeline thread has been stuck for 60 s
 //! ```
+//! With `health_check` the verdict on the outputs is what `/api/v1/health` says, still with 200; `/readyz?outputs=1` fails with it.
 
 use super::{Answer, Classic, Snapshot};
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,8 @@ pub trait Subject: Send + Sync {
     fn silence(&self) -> Duration;
     /// Do the inputs run?
     fn is_ready(&self) -> bool;
+    /// With `health_check`: what there was too much of.
+    fn complaint(&self) -> Option<String>;
     /// Names of outputs that make no progress though they have work.
     fn stalled(&self) -> Vec<String>;
 }
@@ -42,7 +45,8 @@ pub fn page(subject: &dyn Subject, path: &str, query: &str) -> Answer {
         "/api/v1/storage" => json(200, &subject.classic().storage()),
         "/api/v2/metrics" => text(200, &subject.classic().text_v2()),
         "/api/v2/metrics/prometheus" => prometheus(subject.classic().prometheus_v2()),
-        "/healthz" | "/api/v1/health" | "/api/v2/health" => health(subject),
+        "/healthz" => health(subject, None),
+        "/api/v1/health" | "/api/v2/health" => health(subject, subject.complaint()),
         "/readyz" => ready(subject, query.split('&').any(|q| q == "outputs=1")),
         _ => text(
             404,
@@ -55,17 +59,24 @@ fn prometheus(body: String) -> Answer {
     Answer { status: 200, content_type: "text/plain; version=0.0.4", body: body.into() }
 }
 
-fn health(subject: &dyn Subject) -> Answer {
+fn health(subject: &dyn Subject, complaint: Option<String>) -> Answer {
     let silence = subject.silence();
-    if silence < STUCK { text(200, "ok\n") } else { text(500, &format!("stuck for {} s\n", silence.as_secs())) }
+    match complaint {
+        _ if silence >= STUCK => text(500, &format!("stuck for {} s\n", silence.as_secs())),
+        Some(complaint) => text(200, &format!("error: {complaint}\n")),
+        None => text(200, "ok\n"),
+    }
 }
 
 fn ready(subject: &dyn Subject, outputs: bool) -> Answer {
-    let stalled = if outputs { subject.stalled() } else { Vec::new() };
-    match (subject.is_ready(), stalled.as_slice()) {
-        (false, _) => text(503, "starting\n"),
-        (true, []) => text(200, "ok\n"),
-        (true, names) => text(503, &format!("stalled: {}\n", names.join(", "))),
+    if !subject.is_ready() {
+        return text(503, "starting\n");
+    }
+    let (stalled, complaint) = if outputs { (subject.stalled(), subject.complaint()) } else { (Vec::new(), None) };
+    match (stalled.as_slice(), complaint) {
+        ([], None) => text(200, "ok\n"),
+        ([], Some(complaint)) => text(503, &format!("error: {complaint}\n")),
+        (names, _) => text(503, &format!("stalled: {}\n", names.join(", "))),
     }
 }
 
@@ -85,6 +96,7 @@ mod tests {
         silent: u64,
         ready: bool,
         stalled: Vec<String>,
+        complaint: Option<String>,
     }
 
     impl Subject for Fake {
@@ -100,6 +112,9 @@ mod tests {
         fn is_ready(&self) -> bool {
             self.ready
         }
+        fn complaint(&self) -> Option<String> {
+            self.complaint.clone()
+        }
         fn stalled(&self) -> Vec<String> {
             self.stalled.clone()
         }
@@ -107,8 +122,9 @@ mod tests {
 
     #[test]
     fn health_fails_only_when_a_restart_helps() {
-        let well = Fake { silent: 1, ready: true, stalled: vec!["http.0".into()] };
-        let stuck = Fake { silent: 61, ready: false, stalled: vec![] };
+        let well = Fake { silent: 1, ready: true, stalled: vec!["http.0".into()], complaint: None };
+        let stuck = Fake { silent: 61, ready: false, stalled: vec![], complaint: Some("too many".into()) };
+        let judged = Fake { silent: 1, ready: true, stalled: vec![], complaint: Some("too many".into()) };
         for (subject, path, query, expect) in [
             (&well, "/healthz", "", 200),
             (&well, "/api/v1/health", "", 200),
@@ -125,8 +141,13 @@ mod tests {
             (&well, "/nowhere", "", 404),
             (&stuck, "/api/v2/health", "", 500),
             (&stuck, "/readyz", "", 503),
+            (&judged, "/api/v1/health", "", 200),
+            (&judged, "/readyz", "", 200),
+            (&judged, "/readyz", "outputs=1", 503),
         ] {
             assert_eq!(page(subject, path, query).status, expect, "{path}?{query}");
         }
+        assert_eq!(page(&judged, "/api/v1/health", "").body, "error: too many\n");
+        assert_eq!(page(&judged, "/healthz", "").body, "ok\n", "a probe does not read");
     }
 }

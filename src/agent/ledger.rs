@@ -6,11 +6,13 @@
 //! ```
 //! Both hold in every snapshot: each batch and each request enters in one step, under one lock that is taken per batch.
 
+use super::verdict::{Verdict, VerdictLimits};
 use crate::admin::{Counters, Gauge, Snapshot};
 use crate::input::{Gauges, LostReason};
 use crate::record::{Counts, DropReason};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Records and the bytes of the source that they stand for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +25,10 @@ impl Amount {
     pub(super) fn add(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;
+    }
+
+    fn at_most(self, other: Self) -> Self {
+        Self { records: self.records.min(other.records), bytes: self.bytes.min(other.bytes) }
     }
 
     /// What passed a filter, in Fluent Bit's words.
@@ -56,7 +62,7 @@ pub(super) struct OutputAccount {
     pub(super) routed: Amount,
     pub(super) delivered: Amount,
     pub(super) pending: Amount,
-    pub(super) refused: BTreeMap<&'static str, Amount>,
+    pub(super) refused: BTreeMap<String, Amount>,
     pub(super) dropped: BTreeMap<&'static str, Amount>,
     pub(super) requests: u64,
     pub(super) body_bytes: u64,
@@ -74,6 +80,27 @@ pub(super) struct Accounts {
     pub(super) inputs: Vec<InputAccount>,
     pub(super) outputs: Vec<OutputAccount>,
     pub(super) unwatched_folders: u64,
+    verdict: Verdict,
+}
+
+impl OutputAccount {
+    fn leave(&mut self, amount: Amount, how: Left<'_>) {
+        debug_assert!(amount.records <= self.pending.records, "more left than came");
+        // After damage of a spool the two may not agree: a record that left must not make billions pending.
+        let amount = amount.at_most(self.pending);
+        self.pending.take(amount);
+        match how {
+            Left::Delivered => self.delivered.add(amount),
+            Left::Refused(reason) => {
+                self.requests_refused += 1;
+                self.refused.entry(reason.to_owned()).or_default().add(amount);
+            }
+            Left::Dropped(reason) => {
+                self.requests_given_up += 1;
+                self.dropped.entry(reason.label()).or_default().add(amount);
+            }
+        }
+    }
 }
 
 /// All accounts.
@@ -82,9 +109,9 @@ pub(super) struct Ledger(Mutex<Accounts>);
 
 /// How records leave an output's account other than by delivery.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Left {
+pub(super) enum Left<'a> {
     Delivered,
-    Refused(&'static str),
+    Refused(&'a str),
     Dropped(DropReason),
 }
 
@@ -94,6 +121,7 @@ impl Ledger {
             inputs: vec![InputAccount::default(); inputs],
             outputs: vec![OutputAccount::default(); outputs],
             unwatched_folders: 0,
+            verdict: Verdict::default(),
         };
         Self(Mutex::new(accounts))
     }
@@ -126,21 +154,38 @@ impl Ledger {
         }
     }
 
+    /// Asks for a verdict, as Fluent Bit's `health_check` does.
+    pub(super) fn judge_by(&self, limits: VerdictLimits) {
+        self.lock().verdict = Verdict::new(Some(limits));
+    }
+
+    /// Why the verdict is bad, if there is one and it is.
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.lock().verdict.complaint(Instant::now())
+    }
+
     /// Records leave an output.
-    pub(super) fn leave(&self, output: usize, amount: Amount, how: Left) {
-        let account = &mut self.lock().outputs[output];
-        account.pending.take(amount);
+    pub(super) fn leave(&self, output: usize, amount: Amount, how: Left<'_>) {
+        let accounts = &mut *self.lock();
         match how {
-            Left::Delivered => account.delivered.add(amount),
-            Left::Refused(reason) => {
-                account.requests_refused += 1;
-                account.refused.entry(reason).or_default().add(amount);
-            }
-            Left::Dropped(reason) => {
-                account.requests_given_up += 1;
-                account.dropped.entry(reason.label()).or_default().add(amount);
-            }
+            Left::Refused(_) => accounts.verdict.error(Instant::now()),
+            Left::Dropped(DropReason::RetryLimit) => accounts.verdict.retry_failure(Instant::now()),
+            _ => {}
         }
+        accounts.outputs[output].leave(amount, how);
+    }
+
+    /// The same where the amount is not known for sure, as after damage.
+    pub(super) fn leave_at_most(&self, output: usize, amount: Amount, how: Left<'_>) {
+        let account = &mut self.lock().outputs[output];
+        account.leave(amount.at_most(account.pending), how);
+    }
+
+    /// What a spool held at the start: it was routed by an earlier run.
+    pub(super) fn found(&self, output: usize, amount: Amount) {
+        let account = &mut self.lock().outputs[output];
+        account.routed.add(amount);
+        account.pending.add(amount);
     }
 
     pub(super) fn request(&self, output: usize, body_bytes: usize) {
@@ -247,10 +292,11 @@ fn output_metrics(snapshot: &mut Snapshot, name: &str, account: &OutputAccount) 
     let output = ("output", name);
     snapshot.amount("output_routed", &[output], account.routed.records, account.routed.bytes);
     snapshot.amount("output_delivered", &[output], account.delivered.records, account.delivered.bytes);
-    for (word, amounts) in [("output_refused", &account.refused), ("output_dropped", &account.dropped)] {
-        for (reason, amount) in amounts {
-            snapshot.amount(word, &[output, ("reason", reason)], amount.records, amount.bytes);
-        }
+    for (reason, amount) in &account.refused {
+        snapshot.amount("output_refused", &[output, ("reason", reason)], amount.records, amount.bytes);
+    }
+    for (reason, amount) in &account.dropped {
+        snapshot.amount("output_dropped", &[output, ("reason", reason)], amount.records, amount.bytes);
     }
     snapshot.gauge(Gauge::PendingRecords, &[output], account.pending.records as f64);
     snapshot.gauge(Gauge::PendingBytes, &[output], account.pending.bytes as f64);

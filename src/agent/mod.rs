@@ -7,12 +7,26 @@
 //! ```
 
 mod delivery;
+mod attempts;
+mod search;
+mod request;
+mod concurrency;
+mod spooling;
+mod dead_letter;
+mod letters;
 mod ledger;
+mod verdict;
 mod memory;
 mod pipeline;
 mod plan;
 mod route;
 mod run;
+mod replay;
+mod leftover;
+#[cfg(test)]
+mod tests;
 
+pub use leftover::Leftover;
 pub use plan::Plan;
+pub use replay::{Replayed, replay};
 pub use run::{RunError, run};

@@ -1,14 +1,14 @@
 //! The one pass: filters once per source, then every routed output appends its encoding of each record to the request that
 //! it is building. One mutex, taken once per batch; no channel carries records.
 
-use super::delivery::Finished;
 use super::ledger::{Amount, Ledger};
 use super::memory::Memory;
+use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
 use crate::filter::{Filter, Plan};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
-use crate::record::{Batch, Source, SourceDraft, Ticket};
+use crate::record::{Batch, Source, SourceDraft};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,13 +19,6 @@ use tokio::sync::mpsc::UnboundedSender;
 const SPARE_MAX: usize = 4;
 /// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
 const SPARE_BYTES_MAX: usize = 4 << 20;
-
-/// The pieces that a request holds of one batch.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) ticket: Ticket,
-    pub(super) pieces: u32,
-}
 
 /// An output as the pipeline and the delivery share it.
 pub(super) struct Lane {
@@ -45,8 +38,10 @@ impl Lane {
     /// Keeps an emptied buffer for a later request.
     pub(super) fn recycle(&self, mut pieces: Pieces) {
         let mut spare = lock(&self.spare);
+        pieces.clear();
+        // No larger than what a request needs: these bytes are not counted in the memory limit.
+        pieces.bytes.shrink_to(self.limits.bytes_max.saturating_add(self.limits.bytes_max / 4));
         if spare.len() < SPARE_MAX && pieces.held_bytes() <= SPARE_BYTES_MAX {
-            pieces.clear();
             spare.push(pieces);
         }
     }
@@ -148,6 +143,12 @@ impl Pipeline {
         self.wakes.iter().for_each(|w| w.wake());
     }
 
+    /// When the oldest record of an output came that is in memory.
+    pub(super) fn oldest(&self, output: usize) -> Option<Instant> {
+        let open = lock(&self.building).open[output].values().map(|open| open.since).min();
+        open.into_iter().chain(self.memory.oldest(output)).min()
+    }
+
     /// How long ago a reading thread last gave a sign of life.
     pub(super) fn silence(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_secs(self.beat.load(Ordering::Relaxed)))
@@ -155,7 +156,9 @@ impl Pipeline {
 
     fn finish(&self, lane: &Lane, key: Arc<str>, open: Open) {
         let Open { pieces, parts, since, counted } = open;
-        let finished = Finished { key, pieces, parts, since, counted };
+        let held = self.memory.held_already(lane.number, counted).on_its_way_since(since);
+        let (closed, home, retry) = (Instant::now(), Home::Memory, Retry::default());
+        let finished = Finished { key, pieces, parts, since, closed, home, retry, held };
         // The delivery is gone only when the process ends; the positions stay where they are.
         let _ = lane.finished.send(finished);
     }
@@ -178,8 +181,8 @@ impl Pipeline {
                 let before = request.pieces.list.len();
                 from = lane.output.encode_some(batch, from, &mut request.pieces, &lane.limits);
                 self.count(lane, request, batch, before);
-                let at_once = lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed);
-                if (at_once || self.is_full(lane, request))
+                // At the end the ticker and the readers close requests, when there is no more to come.
+                if (lane.linger.is_zero() || self.is_full(lane, request))
                     && let Some((key, request)) = open.remove_entry(key)
                 {
                     self.finish(lane, key, request);
@@ -194,28 +197,34 @@ impl Pipeline {
     /// The same where each record says for itself what it shares a request with.
     fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
         let now = Instant::now();
-        let at_once = lane.linger.is_zero() || self.stopping.load(Ordering::Relaxed);
         let mut key = String::new();
+        // Neighbours have one key more often than not: its request is out of the map meanwhile.
+        let mut current: Option<(Arc<str>, Open)> = None;
         for record in 0..batch.records.len() {
             key.clear();
             key.push_str(source_key);
             lane.output.record_key(batch, record, &mut key);
-            if !open.contains_key(key.as_str()) {
-                open.insert(key.as_str().into(), self.begin(lane, now));
-            }
-            let Some(request) = open.get_mut(key.as_str()) else { continue };
+            let (name, mut request) = match current.take() {
+                Some(same) if *same.0 == *key => same,
+                other => {
+                    open.extend(other);
+                    let found = open.remove_entry(key.as_str());
+                    found.unwrap_or_else(|| (key.as_str().into(), self.begin(lane, now)))
+                }
+            };
             let pieces = &mut request.pieces;
             lane.output.encode(batch, record, &mut pieces.bytes);
             let source_bytes = batch.records[record].bytes;
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
             let before = pieces.list.len() - 1;
-            self.count(lane, request, batch, before);
-            if (at_once || self.is_full(lane, request))
-                && let Some((key, request)) = open.remove_entry(key.as_str())
-            {
-                self.finish(lane, key, request);
+            self.count(lane, &mut request, batch, before);
+            if lane.linger.is_zero() || self.is_full(lane, &request) {
+                self.finish(lane, name, request);
+            } else {
+                current = Some((name, request));
             }
         }
+        open.extend(current);
     }
 
     fn begin(&self, lane: &Lane, since: Instant) -> Open {
@@ -228,7 +237,14 @@ impl Pipeline {
     fn count(&self, lane: &Lane, request: &mut Open, batch: &Batch, before: usize) {
         let pieces = (request.pieces.list.len() - before) as u32;
         batch.ticket.add(pieces);
-        request.parts.push(Part { ticket: batch.ticket.clone(), pieces });
+        match request.parts.last_mut().filter(|part| part.ticket.is(&batch.ticket)) {
+            Some(part) => part.pieces += pieces,
+            None => request.parts.push(Part {
+                ticket: batch.ticket.clone(),
+                pieces,
+                origin: Origin::Source(Arc::clone(&batch.source)),
+            }),
+        }
         let held = request.pieces.held_bytes();
         self.memory.add(lane.number, held - request.counted);
         request.counted = held;
@@ -297,7 +313,7 @@ impl Pipe for Pipeline {
         let building = &mut *lock(&self.building);
         let lanes = &self.lanes;
         if batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
-            batch.utf8 = simdutf8::basic::from_utf8(&batch.text).is_ok();
+            batch.check_utf8();
         }
         let records = Amount {
             records: batch.records.len() as u64,
@@ -333,3 +349,6 @@ impl Pipe for Pipeline {
         self.beat.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,13 @@
 use super::route::Match;
 use crate::config::{
     Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
-    SectionKind, ServiceOptions, absent, absent_names, is_writable, nearest,
+    SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
 };
 use crate::filter::{FILTERS, Filter};
 use crate::input::{INPUTS, Input, InputContext};
 use crate::output::{OUTPUTS, Start};
 use crate::parse;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An output that is configured but not yet made.
 pub(super) struct PlannedOutput {
@@ -17,6 +17,8 @@ pub(super) struct PlannedOutput {
     pub(super) at: Location,
     pub(super) matches: Match,
     pub(super) retry_limit: RetryLimit,
+    /// `storage.total_limit_size`.
+    pub(super) spool_bytes_max: u64,
     pub(super) start: Start,
 }
 
@@ -33,6 +35,12 @@ pub struct Plan {
     pub(super) filters: Vec<(Match, Box<dyn Filter>)>,
     pub(super) outputs: Vec<PlannedOutput>,
     pub(super) state_folder: Option<PathBuf>,
+    /// Where spools are, if there are any.
+    pub(super) storage_path: Option<PathBuf>,
+    /// `storage.path`, used or not.
+    pub(super) storage_folder: Option<PathBuf>,
+    /// Where relative paths begin.
+    pub(super) folder: PathBuf,
 }
 
 impl Plan {
@@ -46,6 +54,8 @@ impl Plan {
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         check_processors(config, report);
+        check_aliases(&config.inputs, report);
+        check_aliases(&config.outputs, report);
         if config.inputs.is_empty() && !unread {
             report.error(
                 None,
@@ -61,6 +71,7 @@ impl Plan {
             let hint = "set `db` in the input or `state_dir` in the service".to_owned();
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
         }
+        let storage_path = storage_path(config, &shared, report);
         let names = |(i, s): (usize, &Section)| section_name(i, s);
         Some(Self {
             service: config.service.clone(),
@@ -72,7 +83,24 @@ impl Plan {
             filters: filters.into_iter().flatten().collect(),
             outputs: outputs.into_iter().flatten().collect(),
             state_folder,
+            storage_path,
+            storage_folder: config.service.storage_path.as_ref().map(|path| config.folder.join(path)),
+            folder: config.folder.clone(),
         })
+    }
+}
+
+/// Positions, spools and metrics are kept by name.
+fn check_aliases(sections: &[Section], report: &mut Report) {
+    for (number, section) in sections.iter().enumerate() {
+        let Some(alias) = section.get("alias") else { continue };
+        let has_it = |(other, s): &(usize, &Section)| *other != number && section_name(*other, s) == alias.value;
+        let Some((other, same)) = sections.iter().enumerate().find(has_it) else { continue };
+        // Once for each pair; a name that nobody chose cannot be what is wrong.
+        if other < number || same.get("alias").is_none() {
+            let what = format!("{} has the name `{}`, which another one has", section.title(), alias.value);
+            report.error(Some(&alias.value_at), what, Some(format!("rename it; the other is at {}", same.at)));
+        }
     }
 }
 
@@ -92,6 +120,22 @@ fn check_processors(config: &Config, report: &mut Report) {
     }
 }
 
+/// `storage.path`, where an input wants its records kept there.
+fn storage_path(config: &Config, inputs: &[Option<InputShared>], report: &mut Report) -> Option<PathBuf> {
+    let service = &config.service;
+    let wanted = |shared: &InputShared| shared.storage_type.unwrap_or(service.storage_type) == StorageType::Filesystem;
+    let filesystem = inputs.iter().flatten().any(wanted);
+    match &service.storage_path {
+        Some(path) if filesystem => Some(config.folder.join(path)),
+        None if filesystem => {
+            let hint = "set `storage.path` in the service to a folder on a disk".to_owned();
+            report.note(None, "`storage.type filesystem` has no effect without `storage.path`", Some(hint));
+            None
+        }
+        _ => None,
+    }
+}
+
 /// The alias, else `tail.0`.
 fn section_name(number: usize, section: &Section) -> String {
     section.get("alias").map_or_else(|| format!("{}.{number}", section.name), |e| e.value.clone())
@@ -105,6 +149,7 @@ fn state_folder(config: &Config, environment: &Environment, report: &mut Report)
     }
     let from_input = |s: &Section| (INPUTS.iter().find(|p| p.name == s.name)?.state_folder)(s);
     let folder = config.inputs.iter().find_map(from_input)?;
+    note_other_folders(config, &folder, from_input, report);
     if is_writable(&folder) || folder.join("drave.db").exists() {
         return Some(folder);
     }
@@ -112,6 +157,22 @@ fn state_folder(config: &Config, environment: &Environment, report: &mut Report)
     let what = format!("{} cannot be written to: positions are kept in {}", folder.display(), default.display());
     report.note(None, what, Some("set `state_dir` in the service to keep them elsewhere".into()));
     Some(default)
+}
+
+/// All inputs share one state folder.
+fn note_other_folders(
+    config: &Config,
+    folder: &Path,
+    of_input: impl Fn(&Section) -> Option<PathBuf>,
+    report: &mut Report,
+) {
+    for section in config.inputs.iter().filter(|s| of_input(s).is_some_and(|other| other != folder)) {
+        let at = section.get("db").map(|e| &e.value_at);
+        let what =
+            format!("positions of {} are kept in {}, with those of all inputs", section.title(), folder.display());
+        let hint = "the folder of the first `db` counts; `state_dir` in the service names another".to_owned();
+        report.note(at, what, Some(hint));
+    }
 }
 
 /// A name that the registry has not: another agent's plugin, or a misspelling.
@@ -198,6 +259,7 @@ fn plan_output(number: usize, section: &Section, report: &mut Report) -> Option<
         at: section.at.clone(),
         matches,
         retry_limit: shared.retry_limit.unwrap_or(RetryLimit::Unlimited),
+        spool_bytes_max: shared.total_limit_size.0,
         start: start?,
     })
 }

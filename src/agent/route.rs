@@ -1,6 +1,6 @@
 //! Which tags a filter or an output takes.
 
-use crate::config::{Report, Section};
+use crate::config::{Report, Section, read_expression};
 use regex::Regex;
 
 /// `match` and `match_regex` of one section; either is enough.
@@ -19,18 +19,9 @@ impl Match {
         report: &mut Report,
     ) -> Option<Self> {
         // As in Fluent Bit an expression is anchored at the start only.
-        let regex = match regex.map(|text| Regex::new(&format!("^(?:{text})"))) {
-            Some(Err(error)) => {
-                let at = section.get("match_regex").map(|e| &e.value_at);
-                let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-                let why = why.trim_start_matches("error: ");
-                let what = format!("match_regex of {} is no regular expression: {why}", section.title());
-                let hint =
-                    "a character that stands for itself needs a backslash before it, as in kube\\.app".to_owned();
-                report.error(at, what, Some(hint));
-                return None;
-            }
-            other => other.and_then(Result::ok),
+        let regex = match regex.map(|text| format!("^(?:{text})")) {
+            Some(text) => Some(read_expression(section, "match_regex", &text, "kube\\.app", report)?),
+            None => None,
         };
         Some(Self { pattern, regex })
     }

@@ -1,23 +1,35 @@
 //! From a plan to a running process, and to its end.
 
+use super::concurrency::Concurrency;
+use super::dead_letter::DeadLetters;
 use super::delivery::{Delivery, Progress};
 use super::ledger::{InputAccount, Ledger, OutputAccount};
 use super::memory::{self, Memory};
-use super::pipeline::{Lane, Pipeline};
+use super::pipeline::{Lane, Pipeline, lock};
 use super::plan::{Plan, PlannedOutput};
+use super::request::Finished;
+use super::spooling::{SpoolSettings, SpoolShared, Spooling};
+use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
-use crate::config::{Environment, RetryLimit};
+use crate::config::{Environment, ServiceOptions, StorageSync};
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::record::time::{DateFormat, push_date};
+use crate::spool;
 use crate::state::State;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// The part of the grace period after which what is not delivered goes to the spool.
+const SPOOL_AT: f64 = 0.6;
+/// So long the spools may take at the end to store how far they are.
+const LAST_SAVE: Duration = Duration::from_secs(1);
+/// An output with a spool has room for so many requests in its share of the memory: some may hang while others go to the spool.
+const REQUESTS_MIN: usize = 8;
 /// How often lingering requests are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How often the lock of the state folder is tried while another agent has it.
@@ -39,7 +51,7 @@ pub struct RunError {
 }
 
 impl RunError {
-    fn new(message: String, hint: Option<String>) -> Self {
+    pub(super) fn new(message: String, hint: Option<String>) -> Self {
         Self { message, hint, internal: false }
     }
 }
@@ -58,19 +70,24 @@ impl std::error::Error for RunError {}
 /// What keeps it from starting: a file that an output names, a port that is taken, no threads. And a reading thread that
 /// panicked.
 pub fn run(mut plan: Plan, log_files: &[(u64, u64)]) -> Result<(), RunError> {
+    plan.leftovers().iter().for_each(|leftover| tracing::warn!("{}; hint: {}", leftover.message(), leftover.hint()));
     let outputs = std::mem::take(&mut plan.outputs);
     let made = make_outputs(&plan, outputs)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = start_runtime(&plan)?;
+    let ended = runtime.block_on(run_until_the_end(plan, made, log_files));
+    // Not dropped: that would wait for a write to a pipe that nobody reads, or for a resolver that hangs.
+    runtime.shutdown_background();
+    ended
+}
+
+pub(super) fn start_runtime(plan: &Plan) -> Result<tokio::runtime::Runtime, RunError> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(plan.service.threads.max(1)))
         .max_blocking_threads(16)
         .thread_name("deliver")
         .enable_all()
         .build()
-        .map_err(|e| RunError::new(format!("cannot start threads: {e}"), None))?;
-    let ended = runtime.block_on(run_until_the_end(plan, made, log_files));
-    // Not dropped: that would wait for a write to a pipe that nobody reads, or for a resolver that hangs.
-    runtime.shutdown_background();
-    ended
+        .map_err(|e| RunError::new(format!("cannot start threads: {e}"), None))
 }
 
 async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u64)]) -> Result<(), RunError> {
@@ -83,6 +100,7 @@ async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u
     if !running.own(&state, &mut signals).await {
         return Ok(());
     }
+    running.start_deliveries()?;
     let (ended, mut all_ended) = mpsc::unbounded_channel();
     let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
     let context = |stop: &Arc<Stop>| Context {
@@ -120,32 +138,40 @@ fn start_input(
     })
 }
 
-/// SIGTERM and SIGINT. Listened to once and from the beginning on, so that none is lost between two who wait.
-struct Signals {
+/// SIGTERM and SIGINT; SIGHUP, which a closed terminal or an operator's habit sends, only gets a warning. Listened to once and from the beginning on, so that none is lost between two who wait.
+pub(super) struct Signals {
     term: Signal,
     int: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, RunError> {
+    pub(super) fn listen() -> Result<Self, RunError> {
         let listen = |kind| signal(kind).map_err(|e| RunError::new(format!("cannot listen to signals: {e}"), None));
-        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+        let (term, int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { term, int, hangup: listen(SignalKind::hangup())? })
     }
 
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+    pub(super) async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP is ignored; hint: restart drave to use another configuration, no record is lost by that");
+                }
+            }
         }
     }
 }
 
-struct Made {
-    planned: PlannedOutput,
-    output: Arc<dyn Output>,
+/// An output that is ready to send.
+pub(super) struct Made {
+    pub(super) planned: PlannedOutput,
+    pub(super) output: Arc<dyn Output>,
 }
 
-fn make_outputs(plan: &Plan, outputs: Vec<PlannedOutput>) -> Result<Vec<Made>, RunError> {
+pub(super) fn make_outputs(plan: &Plan, outputs: Vec<PlannedOutput>) -> Result<Vec<Made>, RunError> {
     let context = OutputContext {
         service: &plan.service,
         environment: &plan.environment,
@@ -176,14 +202,18 @@ fn own_pod(environment: &Environment) -> OwnOutput {
     });
     let in_cluster = environment.get("KUBERNETES_SERVICE_HOST").is_some();
     let name = environment.get("POD_NAME").or(environment.get("HOSTNAME")).filter(|_| in_cluster);
-    OwnOutput { files: Vec::new(), pod_uid: uid, pod_name: name.map(str::to_owned) }
+    let namespace = environment.get("POD_NAMESPACE").filter(|_| in_cluster).map(str::to_owned);
+    OwnOutput { files: Vec::new(), pod_uid: uid, pod_name: name.map(str::to_owned), pod_namespace: namespace }
 }
 
 struct Running {
     plan: Plan,
     pipeline: Arc<Pipeline>,
     ready: Arc<AtomicBool>,
-    stopping: watch::Sender<bool>,
+    stopping: watch::Sender<Option<Instant>>,
+    ended: watch::Sender<bool>,
+    spools: Vec<Arc<SpoolShared>>,
+    unstarted: Vec<Unstarted>,
     deliveries: Vec<tokio::task::JoinHandle<()>>,
     ticker: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
     deadline: Option<Instant>,
@@ -193,6 +223,9 @@ impl Running {
     fn start(plan: Plan, made: Vec<Made>, stops: &[Arc<Stop>], state: Arc<State>) -> Result<Self, RunError> {
         let mut plan = plan;
         let ledger = Arc::new(Ledger::new(plan.input_names.len(), made.len()));
+        if plan.service.health_check {
+            ledger.judge_by(verdict_limits(&plan.service));
+        }
         let memory = Arc::new(Memory::new(memory::limit(plan.service.mem_limit.0), made.len()));
         let mut receivers = Vec::new();
         let lanes: Vec<Arc<Lane>> = made
@@ -200,8 +233,11 @@ impl Running {
             .enumerate()
             .map(|(number, Made { planned, output })| {
                 let (finished, receiver) = mpsc::unbounded_channel();
-                receivers.push((receiver, planned.retry_limit));
-                let limits = output.limits();
+                receivers.push((receiver, planned.retry_limit, planned.spool_bytes_max));
+                let mut limits = output.limits();
+                if plan.storage_path.is_some() {
+                    limits.bytes_max = limits.bytes_max.min((memory.share() / REQUESTS_MIN).max(1));
+                }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
                 let spare = Mutex::default();
                 let PlannedOutput { name, matches, .. } = planned;
@@ -212,22 +248,64 @@ impl Running {
         let filters = std::mem::take(&mut plan.filters);
         let routable = plan.routable.clone();
         let pipeline = Arc::new(Pipeline::new(filters, lanes, (ledger, memory), routable, wakes));
-        let (stopping, watching) = watch::channel(false);
-        let mut progress = Vec::new();
-        let mut deliveries = Vec::new();
-        for (lane, (receiver, retry_limit)) in pipeline.lanes.iter().zip(receivers) {
-            let delivery = new_delivery(lane, &pipeline, retry_limit, watching.clone());
-            progress.push(Arc::clone(&delivery.progress));
-            deliveries.push(tokio::spawn(delivery.run(receiver)));
+        let (stopping, watching) = watch::channel(None);
+        let (ended, watching_end) = watch::channel(false);
+        let (mut watched, mut unstarted) = (Vec::new(), Vec::new());
+        let input_names: Arc<[String]> = plan.input_names.clone().into();
+        let dead_letters = dead_letters(&plan);
+        for (lane, (receiver, retry_limit, spool_bytes_max)) in pipeline.lanes.iter().zip(receivers) {
+            let spool = spool_settings(&plan, &lane.name, spool_bytes_max);
+            let delivery = Delivery {
+                lane: Arc::clone(lane),
+                pipeline: Arc::clone(&pipeline),
+                progress: Arc::default(),
+                retry_limit,
+                stopping: watching.clone(),
+                closed_until: Mutex::new(None),
+                concurrency: Mutex::new(Concurrency::new(lane.limits.in_flight)),
+                recoveries: AtomicU64::new(0),
+                doubts: Arc::default(),
+                refused_said: Mutex::default(),
+                ended: watching_end.clone(),
+                spool: spool.is_some().then(Arc::default),
+                dead_letters: dead_letters.clone(),
+                input_names: Arc::clone(&input_names),
+                replays: false,
+            };
+            watched.push(WatchedLane { progress: Arc::clone(&delivery.progress), spool: delivery.spool.clone() });
+            unstarted.push(Unstarted { delivery, receiver, spool });
         }
         let ready = Arc::new(AtomicBool::new(false));
         let ticker = Some(start_ticker(&pipeline));
-        let running = Self { plan, pipeline, ready, stopping, deliveries, ticker, deadline: None };
-        running.serve(progress, state)?;
+        let deliveries = Vec::new();
+        let spools = watched.iter().filter_map(|lane: &WatchedLane| lane.spool.clone()).collect();
+        let running =
+            Self { plan, pipeline, ready, stopping, ended, spools, unstarted, deliveries, ticker, deadline: None };
+        running.serve(watched, state)?;
         Ok(running)
     }
 
-    fn serve(&self, progress: Vec<Arc<Progress>>, state: Arc<State>) -> Result<(), RunError> {
+    /// Opens the spools, which belong to the owner of the state folder.
+    fn start_deliveries(&mut self) -> Result<(), RunError> {
+        let names: Arc<[String]> = self.plan.input_names.clone().into();
+        let owners = (&self.pipeline.ledger, &self.pipeline.memory);
+        for Unstarted { delivery, receiver, spool } in self.unstarted.drain(..) {
+            let spooling = match (spool, &delivery.spool) {
+                (Some(settings), Some(shared)) => {
+                    let shared = Arc::clone(shared);
+                    let opened = Spooling::open(settings, &delivery.lane, owners, Arc::clone(&names), shared);
+                    let failed =
+                        |e| RunError::new(format!("cannot open the spool of {}: {e}", delivery.lane.name), None);
+                    Some(opened.map_err(failed)?)
+                }
+                _ => None,
+            };
+            self.deliveries.push(tokio::spawn(delivery.run(receiver, spooling)));
+        }
+        Ok(())
+    }
+
+    fn serve(&self, lanes: Vec<WatchedLane>, state: Arc<State>) -> Result<(), RunError> {
         let service = &self.plan.service;
         if !service.http_server {
             return Ok(());
@@ -239,7 +317,8 @@ impl Running {
             ready: Arc::clone(&self.ready),
             input_names: self.plan.input_names.clone(),
             filter_names: self.plan.filter_names.clone(),
-            progress,
+            lanes,
+            stall: service.health_stall.0,
             state,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -305,7 +384,10 @@ impl Running {
         self.deadline = Some(deadline);
         tracing::info!(grace_seconds = self.plan.service.grace.0.as_secs_f64(), "stopping");
         self.pipeline.stop_lingering();
-        let _ = self.stopping.send(true);
+        // What is not delivered by then goes to the spool, and the inputs still have time to commit their positions.
+        let _ = self
+            .stopping
+            .send(Some(Instant::now() + deadline.saturating_duration_since(Instant::now()).mul_f64(SPOOL_AT)));
         stops.iter().for_each(|s| s.request(deadline));
     }
 
@@ -316,7 +398,17 @@ impl Running {
             let _ = stop.send(());
             let _ = ticker.await;
         }
+        let _ = self.ended.send(true);
+        let last = Instant::now() + LAST_SAVE;
+        for delivery in &mut self.deliveries {
+            let _ = tokio::time::timeout_at(last.into(), delivery).await;
+        }
+        let spooled = self.spools.iter().map(|spool| lock(&spool.status).pending.records).sum::<u64>();
+        if spooled > 0 {
+            tracing::info!(records = spooled, "not delivered yet; the spool keeps them for the next start");
+        }
         let pending = self.pipeline.ledger.accounts().outputs.iter().map(|o| o.pending.records).sum::<u64>();
+        let pending = pending.saturating_sub(spooled);
         if pending > 0 {
             tracing::warn!(
                 records = pending,
@@ -336,20 +428,34 @@ async fn late(deadline: Option<Instant>) {
     }
 }
 
-fn new_delivery(
-    lane: &Arc<Lane>,
-    pipeline: &Arc<Pipeline>,
-    retry_limit: RetryLimit,
-    stopping: watch::Receiver<bool>,
-) -> Delivery {
-    Delivery {
-        lane: Arc::clone(lane),
-        pipeline: Arc::clone(pipeline),
-        progress: Arc::new(Progress::default()),
-        retry_limit,
-        stopping,
-        closed_until: Mutex::new(None),
+fn verdict_limits(service: &ServiceOptions) -> VerdictLimits {
+    VerdictLimits {
+        errors_max: service.hc_errors_count,
+        retry_failures_max: service.hc_retry_failure_count,
+        period: service.hc_period.0,
     }
+}
+
+/// Where refused records are kept, if that is asked for.
+fn dead_letters(plan: &Plan) -> Option<Arc<Mutex<DeadLetters>>> {
+    let path = plan.folder.join(plan.service.storage_dead_letter.as_ref()?);
+    let dead_letters = DeadLetters::new(path, plan.service.storage_dead_letter_limit.0);
+    Some(Arc::new(Mutex::new(dead_letters)))
+}
+
+/// The spool of an output, where there are spools.
+fn spool_settings(plan: &Plan, output: &str, bytes_max: u64) -> Option<SpoolSettings> {
+    let folder = plan.storage_path.as_ref()?.join(spool::folder_name(output));
+    let sync = match plan.service.storage_sync {
+        StorageSync::Normal => spool::Sync::Normal,
+        StorageSync::Full => spool::Sync::Full,
+    };
+    Some(SpoolSettings {
+        folder,
+        options: spool::SpoolOptions { bytes_max, sync },
+        on_full: plan.service.storage_on_full,
+        min_free_percent: plan.service.storage_min_free.0,
+    })
 }
 
 fn start_ticker(pipeline: &Arc<Pipeline>) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -368,13 +474,27 @@ fn start_ticker(pipeline: &Arc<Pipeline>) -> (oneshot::Sender<()>, tokio::task::
     (stop, ticker)
 }
 
+/// A delivery that waits for the state folder to be ours.
+struct Unstarted {
+    delivery: Delivery,
+    receiver: mpsc::UnboundedReceiver<Finished>,
+    spool: Option<SpoolSettings>,
+}
+
+/// What the admin pages look at, of one output.
+struct WatchedLane {
+    progress: Arc<Progress>,
+    spool: Option<Arc<SpoolShared>>,
+}
+
 /// What the admin pages look at.
 struct Watched {
     pipeline: Arc<Pipeline>,
     ready: Arc<AtomicBool>,
     input_names: Vec<String>,
     filter_names: Vec<String>,
-    progress: Vec<Arc<Progress>>,
+    lanes: Vec<WatchedLane>,
+    stall: Duration,
     state: Arc<State>,
     started: Instant,
     started_at: SystemTime,
@@ -400,11 +520,24 @@ impl Subject for Watched {
     fn snapshot(&self) -> Snapshot {
         let names: Vec<String> = self.pipeline.lanes.iter().map(|l| l.name.clone()).collect();
         let mut snapshot = self.pipeline.ledger.snapshot(&self.input_names, &names);
-        for (lane, progress) in self.pipeline.lanes.iter().zip(&self.progress) {
+        for (lane, watched) in self.pipeline.lanes.iter().zip(&self.lanes) {
             let labels = [("output", lane.name.as_str())];
+            let stalled = watched.progress.is_stalled(Instant::now(), self.stall);
             snapshot.gauge(Gauge::MemoryHeld, &labels, self.pipeline.memory.held(lane.number) as f64);
-            snapshot.gauge(Gauge::InFlight, &labels, progress.in_flight() as f64);
-            snapshot.gauge(Gauge::Stalled, &labels, f64::from(u8::from(progress.is_stalled(Instant::now()))));
+            snapshot.gauge(Gauge::InFlight, &labels, watched.progress.in_flight() as f64);
+            snapshot.gauge(Gauge::Stalled, &labels, f64::from(u8::from(stalled)));
+            let in_memory = self.pipeline.oldest(lane.number).map_or(Duration::ZERO, |since| since.elapsed());
+            let mut oldest = in_memory;
+            if let Some(spool) = &watched.spool {
+                let status = *lock(&spool.status);
+                let age = status.oldest.and_then(|oldest| oldest.elapsed().ok()).unwrap_or_default();
+                oldest = oldest.max(age);
+                snapshot.gauge(Gauge::SpoolBytes, &labels, status.bytes as f64);
+                snapshot.gauge(Gauge::SpoolRecords, &labels, status.pending.records as f64);
+                snapshot.gauge(Gauge::SpoolOldest, &labels, age.as_secs_f64());
+                snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
+            }
+            snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
         }
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
@@ -414,7 +547,7 @@ impl Subject for Watched {
     fn classic(&self) -> Classic {
         let accounts = self.pipeline.ledger.accounts();
         let outputs: Vec<String> = self.pipeline.lanes.iter().map(|l| l.name.clone()).collect();
-        let in_flight = self.progress.iter().map(|p| p.in_flight());
+        let in_flight = self.lanes.iter().map(|lane| lane.progress.in_flight());
         let filters = self.filter_names.iter().cloned().zip(self.pipeline.filtered());
         let full = self.pipeline.lanes.iter().any(|l| !self.pipeline.memory.has_room(l.number));
         Classic {
@@ -439,8 +572,13 @@ impl Subject for Watched {
         self.ready.load(Ordering::Acquire)
     }
 
+    fn complaint(&self) -> Option<String> {
+        self.pipeline.ledger.complaint()
+    }
+
     fn stalled(&self) -> Vec<String> {
-        let lanes = self.pipeline.lanes.iter().zip(&self.progress);
-        lanes.filter(|(_, p)| p.is_stalled(Instant::now())).map(|(l, _)| l.name.clone()).collect()
+        let lanes = self.pipeline.lanes.iter().zip(&self.lanes);
+        let stalled = lanes.filter(|(_, watched)| watched.progress.is_stalled(Instant::now(), self.stall));
+        stalled.map(|(lane, _)| lane.name.clone()).collect()
     }
 }

@@ -11,6 +11,7 @@
 
 use super::run::Given;
 use super::{colour, exit};
+use crate::agent::Plan;
 use crate::config::{Problem, Report, Severity};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -28,6 +29,9 @@ pub(super) fn check(given: &Given, format: Format) -> u8 {
     let mut report = Report::default();
     let (_, plan) = given.plan(&mut report);
     let valid = plan.is_some();
+    for leftover in plan.iter().flat_map(Plan::leftovers) {
+        report.note(None, leftover.message(), Some(leftover.hint()));
+    }
     match format {
         Format::Json => println!("{:#}", object(&given.name(), valid, &report)),
         Format::Text => {

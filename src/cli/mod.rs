@@ -4,6 +4,9 @@ mod run;
 mod quick;
 mod check;
 mod positions;
+mod spool;
+mod replay;
+mod table;
 pub mod help;
 mod schema;
 mod completions;
@@ -19,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub mod exit {
     /// All is well.
     pub const OK: u8 = 0;
+    /// It ran, and something is left to do: records that were not delivered.
+    pub const UNFINISHED: u8 = 1;
     /// The command line or the configuration is wrong.
     pub const USAGE: u8 = 64;
     /// drave itself failed.
@@ -63,6 +68,19 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: positions::Format,
     },
+    /// Show what each output's spool holds: segments, bytes, records to be sent, age
+    Spool {
+        /// The folder that `storage.path` names
+        folder: PathBuf,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t)]
+        format: positions::Format,
+        /// Read all of it and count damaged bytes
+        #[arg(long)]
+        check: bool,
+    },
+    /// Send the records of a dead-letter file again; exit 1 if some were not delivered
+    Replay(replay::ReplayArguments),
     /// Print a script that completes this command line in a shell
     Completions {
         /// Which shell
@@ -112,6 +130,8 @@ fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
         }
         Some(Command::Positions { path, format }) => positions::positions(&path, format),
+        Some(Command::Spool { folder, format, check }) => spool::spool(&folder, format, check),
+        Some(Command::Replay(arguments)) => replay::replay(arguments, environment),
         Some(Command::Help { topic }) => help::help(&topic),
         Some(Command::Schema) => schema::schema(),
         Some(Command::Completions { shell }) => completions::completions(shell),

@@ -7,6 +7,7 @@
 //! It only reads, and reads a copy: drave, or Fluent Bit, may be running.
 
 use super::exit;
+use super::table::{Column, table};
 use crate::config::Environment;
 use crate::state::{Fingerprint, Listed, list};
 use std::io::Write;
@@ -32,7 +33,7 @@ pub(super) fn positions(path: &Path, format: Format) -> u8 {
         }
     };
     let text = match format {
-        Format::Table => table(&listed),
+        Format::Table => table(COLUMNS, listed.iter().map(row)),
         Format::Json => json(&listed),
     };
     // Who closes the pipe has seen enough.
@@ -40,22 +41,16 @@ pub(super) fn positions(path: &Path, format: Format) -> u8 {
     exit::OK
 }
 
-const HEADINGS: [&str; 8] = ["INPUT", "FILE", "INODE", "FINGERPRINT", "OFFSET", "SIZE", "LAG", "OPEN"];
-/// Numbers stand to the right.
-const IS_NUMBER: [bool; 8] = [false, false, true, false, true, true, true, true];
-
-fn table(listed: &[Listed]) -> String {
-    let rows: Vec<[String; 8]> = std::iter::once(HEADINGS.map(str::to_owned)).chain(listed.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let cell = |(column, text): (usize, &String)| match IS_NUMBER[column] {
-        true => format!("{text:>0$}", widths[column]),
-        false => format!("{text:<0$}", widths[column]),
-    };
-    rows.iter()
-        .map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n")
-        .collect()
-}
+const COLUMNS: [Column; 8] = [
+    ("INPUT", false),
+    ("FILE", false),
+    ("INODE", true),
+    ("FINGERPRINT", false),
+    ("OFFSET", true),
+    ("SIZE", true),
+    ("LAG", true),
+    ("OPEN", true),
+];
 
 fn row(file: &Listed) -> [String; 8] {
     let or_gone = |number: Option<u64>| number.map_or_else(|| "gone".to_owned(), |number| number.to_string());

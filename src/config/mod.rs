@@ -13,6 +13,7 @@ mod classic;
 mod draft;
 mod environment;
 mod error;
+mod expression;
 mod files;
 mod load;
 mod loader;
@@ -26,6 +27,7 @@ mod section;
 mod service;
 mod shared;
 mod source;
+mod storage;
 mod value;
 mod yaml;
 
@@ -34,6 +36,7 @@ pub use arguments::{Argument, Meaning};
 pub use choice::read_choice;
 pub use environment::{Environment, is_writable};
 pub use error::{Location, Problem, Report, Severity};
+pub use expression::read_expression;
 pub use load::{Config, Processor, Syntax, load, load_arguments, load_text};
 pub use option::{
     Opt, OptionValue, Presence, Refusal, Use, read_default, read_entry, read_optional, read_repeated, read_required,
@@ -44,4 +47,5 @@ pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
 pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};
 pub use shared::{FilterShared, InputShared, OutputShared, RetryLimit};
+pub use storage::{OnFull, Percent, StorageSync, StorageType};
 pub use value::{Duration, List, Secret, Size};

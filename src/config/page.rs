@@ -171,13 +171,21 @@ const LINE_CHARS_MAX: usize = 90;
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE_CHARS_MAX => {
-                line.push(' ');
-                line.push_str(word);
+        for (nth, part) in parts(word).into_iter().enumerate() {
+            let blank = if nth == 0 { " " } else { "" };
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + blank.len() + part.chars().count() <= LINE_CHARS_MAX => {
+                    line.push_str(blank);
+                    line.push_str(part);
+                }
+                _ => lines.push(part.into()),
             }
-            _ => lines.push(word.into()),
         }
     }
     lines
+}
+
+/// A list of choices may be longer than a line: it is broken behind a `|`.
+fn parts(word: &str) -> Vec<&str> {
+    if word.chars().count() > LINE_CHARS_MAX { word.split_inclusive('|').collect() } else { vec![word] }
 }

@@ -1,6 +1,6 @@
 //! The `service` section: what holds for the whole process.
 
-use super::{Duration, OptionValue, Size};
+use super::{Duration, OnFull, OptionValue, Percent, Size, StorageSync, StorageType};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -61,18 +61,41 @@ crate::options! {
         threads: u16, "threads", default "2";
         /// Fluent Bit goes to the background with this; drave stays in the foreground.
         daemon: bool, "daemon", default "off";
+        /// Where outputs keep what they cannot deliver, of inputs with `storage.type filesystem`: a folder for each output.
+        storage_path: PathBuf, "storage.path", optional;
+        /// What holds that: memory (and the files that are read) or filesystem; an input may say otherwise.
+        storage_type: StorageType, "storage.type", default "memory";
+        /// How soon what is kept is safe on disk, and positions move over it: normal (each second or 4 MiB) or full.
+        storage_sync: StorageSync, "storage.sync", default "normal";
+        /// What happens when an output's `storage.total_limit_size` is reached: wait (reading waits) or drop_oldest.
+        storage_on_full: OnFull, "storage.on_full", default "wait";
+        /// So much of the disk stays free: below that nothing is added to a spool, and deleted files are let go.
+        storage_min_free: Percent, "storage.min_free", default "12%";
+        /// How many bytes of deleted files, not yet read to their end, are held open; beyond that the oldest are given up.
+        storage_held_limit: Size, "storage.held_limit", default "1G";
+        /// A file that gets what destinations refuse for good, as JSON lines; see `drave replay`.
+        storage_dead_letter: PathBuf, "storage.dead_letter", optional;
+        /// How large that file, and the one before it, may become together.
+        storage_dead_letter_limit: Size, "storage.dead_letter_limit", default "100M";
+        /// An output that has delivered nothing for so long, though it has work, is stalled.
+        health_stall: Duration, "health.stall", default "60";
+        /// Judges the outputs: the verdict is in the answer of `/api/v1/health`, and makes `/readyz?outputs=1` fail.
+        health_check: bool, "health_check", default "off";
+        /// More refusals than these within `hc_period` are a bad verdict.
+        hc_errors_count: u64, "hc_errors_count", default "5";
+        /// So are more requests than these that were given up after `retry_limit`.
+        hc_retry_failure_count: u64, "hc_retry_failure_count", default "5";
+        /// The time that both are counted over.
+        hc_period: Duration, "hc_period", default "60";
         /// How large a record may become that a multiline parser joins.
         multiline_buffer_limit: Size, "multiline_buffer_limit", default "2M";
     }
     no_effect {
         "flush.adaptive": "requests are sent when they are full or `flush` is over";
-        "hot_reload": "reloading needs no switch";
-        "hot_reload.ensure_thread_safety": "reloading needs no switch";
-        "hot_reload.timeout": "reloading needs no switch";
-        "storage.path": "the file that is read is the first buffer; what has to be kept is kept in `state_dir`";
-        "storage.type": "the file that is read is the first buffer";
+        "hot_reload": "a changed configuration holds after a restart, by which no record is lost";
+        "hot_reload.ensure_thread_safety": "a changed configuration holds after a restart, by which no record is lost";
+        "hot_reload.timeout": "a changed configuration holds after a restart, by which no record is lost";
         "storage.inherit": "the file that is read is the first buffer";
-        "storage.sync": "what is kept on disk is always synced before a position moves";
         "storage.checksum": "what is kept on disk always has a checksum";
         "storage.metrics": "these metrics are always there";
         "storage.backlog.mem_limit": "`mem_limit` covers the backlog too";
@@ -83,10 +106,6 @@ crate::options! {
         "storage.keep.rejected": "there are no chunk files";
         "storage.rejected.path": "there are no chunk files";
         "storage.rejected.limit": "there are no chunk files";
-        "health_check": "the health endpoint is always there when `http_server` is on";
-        "hc_errors_count": "health is judged by what each output delivers";
-        "hc_retry_failure_count": "health is judged by what each output delivers";
-        "hc_period": "health is judged by what each output delivers";
         "scheduler.base": "each output waits as long as its destination needs between attempts";
         "scheduler.cap": "each output waits as long as its destination needs between attempts";
         "json.escape_unicode": "JSON is always written as UTF-8";
@@ -109,9 +128,10 @@ crate::options! {
         "`daemon`": "is taken and changes nothing: drave stays in the foreground, for the supervisor to watch";
         "`http_listen`": "without it, or as `0.0.0.0`, means every address, IPv4 and IPv6";
         "health": "fails only when a restart helps, so that a destination that is away does not make the agent restart";
+        "`health_check`": "changes what `/api/v1/health` says, not its status; `/readyz?outputs=1` answers 503";
         "variables": "may have a default, as in `${NAME:-default}`, and one that is not set gets a note";
         "parsers": "may stand in the main classic file too (`[PARSER]`, `[MULTILINE_PARSER]`); that stops the start of Fluent Bit";
-        "doubled keys": "of a record are sent once, the last; readers of JSON take the last anyway";
+        "doubled keys": "of a line of JSON are sent once, the last; readers of JSON take the last anyway";
     }
 }
 
@@ -149,6 +169,19 @@ impl Default for ServiceOptions {
             mem_limit: Size(24_000_000),
             threads: 2,
             daemon: false,
+            storage_path: None,
+            storage_type: StorageType::Memory,
+            storage_sync: StorageSync::Normal,
+            storage_on_full: OnFull::Wait,
+            storage_min_free: Percent(12),
+            storage_held_limit: Size(1_000_000_000),
+            storage_dead_letter: None,
+            storage_dead_letter_limit: Size(100_000_000),
+            health_stall: Duration(std::time::Duration::from_secs(60)),
+            health_check: false,
+            hc_errors_count: 5,
+            hc_retry_failure_count: 5,
+            hc_period: Duration(std::time::Duration::from_secs(60)),
             multiline_buffer_limit: Size(2_000_000),
         }
     }

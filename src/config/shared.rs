@@ -1,6 +1,6 @@
 //! The options that every input, every filter and every output has.
 
-use super::{OptionValue, Size};
+use super::{OptionValue, Size, StorageType};
 
 crate::options! {
     /// What every input has.
@@ -11,12 +11,13 @@ crate::options! {
         tag: String, "tag", optional;
         /// Its share of the memory limit.
         mem_buf_limit: Size, "mem_buf_limit", optional;
+        /// What holds its records that cannot be delivered: memory or filesystem. Without it as the service says.
+        storage_type: StorageType, "storage.type", optional;
         /// Off: its records go to no output.
         routable: bool, "routable", default "on";
     }
     no_effect {
         "log_level": "the service's level holds for all";
-        "storage.type": "the file that is read is the first buffer";
         "storage.pause_on_chunks_overlimit": "a full output always stops the reading of what is routed to it";
         "log_suppress_interval": "repeated messages are always held back";
         "threaded": "inputs choose their threads themselves";
@@ -59,11 +60,12 @@ crate::options! {
         /// How often a request is sent again before it is given up: a number, `no_limits` or `no_retries`. Without it there is no
         /// limit (in Fluent Bit 1).
         retry_limit: RetryLimit, "retry_limit", optional;
+        /// How much its spool takes on disk (in Fluent Bit there is no limit where it is not set).
+        total_limit_size: Size, "storage.total_limit_size", default "1G";
     }
     no_effect {
         "log_level": "the service's level holds for all";
         "workers": "all outputs share the service's threads";
-        "storage.total_limit_size": "an output's memory share and spool limit what waits for it";
         "log_suppress_interval": "repeated messages are always held back";
         "no_multiplex": "no output shares a queue with another";
         "tls.windows.certstore_name": "there is no certificate store of Windows; `tls.ca_file` names authorities";

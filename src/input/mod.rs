@@ -28,6 +28,10 @@ pub enum LostReason {
     Truncated,
     /// It could not be read: an I/O error, a damaged gzip file.
     Unreadable,
+    /// It was deleted, and deleted files held more than `storage.held_limit`.
+    HeldLimit,
+    /// It was deleted, and its disk had less free than `storage.min_free`.
+    DiskFull,
 }
 
 impl LostReason {
@@ -37,6 +41,8 @@ impl LostReason {
             Self::GoneBeforeRead => "gone_before_read",
             Self::Truncated => "truncated",
             Self::Unreadable => "unreadable",
+            Self::HeldLimit => "held_limit",
+            Self::DiskFull => "disk_full",
         }
     }
 }
@@ -145,8 +151,10 @@ pub struct OwnOutput {
     pub files: Vec<(u64, u64)>,
     /// The UID of the pod that drave runs in.
     pub pod_uid: Option<String>,
-    /// Its name.
+    /// Its name; it counts where the UID is not known.
     pub pod_name: Option<String>,
+    /// Its namespace.
+    pub pod_namespace: Option<String>,
 }
 
 /// Reads something and pushes batches.

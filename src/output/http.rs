@@ -295,6 +295,7 @@ impl Output for Http {
             records_max: if self.own.is_some() { 1 } else { usize::MAX },
             linger: self.options.linger.map(|l| l.0),
             in_flight: usize::from(self.options.in_flight_max.max(1)),
+            ordered: false,
         }
     }
 
@@ -334,8 +335,12 @@ impl Output for Http {
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+        let is_array = self.format == Format::Json && self.own.is_none();
+        if is_array && self.options.compress == Compress::None {
+            return frame_array(&pieces.bytes, body);
+        }
         let mut framed = Vec::new();
-        let plain = if self.format == Format::Json && self.own.is_none() {
+        let plain = if is_array {
             frame_array(&pieces.bytes, &mut framed);
             &framed
         } else {
@@ -393,15 +398,15 @@ fn judge(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
         401 | 403 => ("; hint: check the credentials and what they are allowed to do", true),
         404 | 405 => ("; hint: check `uri` and `http_method`", true),
         300..=399 => ("; hint: redirects are not followed, put the final address into `host` and `uri`", true),
-        _ => ("; hint: the server does not take these requests, its answer says why", true),
+        _ => ("; hint: the server does not take this, its answer says why", true),
     };
     let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().replace(char::is_control, " ");
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    Outcome::Again {
-        after: after(),
-        cause: format!("http_{status}"),
-        message: format!("the server answered {status}{said}{hint}"),
-        lasting,
+    let (cause, message) = (format!("http_{status}"), format!("the server answered {status}{said}{hint}"));
+    match status {
+        // What is wrong is in the request: maybe one record of it.
+        400 | 422 => Outcome::Refused { cause, message },
+        _ => Outcome::Again { after: after(), cause, message, lasting },
     }
 }
 
@@ -421,7 +426,7 @@ mod tests {
         assert!(matches!(retry(200, None), Outcome::Delivered));
         assert!(matches!(retry(204, None), Outcome::Delivered));
         assert!(matches!(retry(413, None), Outcome::TooLarge));
-        for (status, expect_lasting) in [(503, false), (429, false), (401, true), (400, true), (301, true)] {
+        for (status, expect_lasting) in [(503, false), (429, false), (401, true), (409, true), (301, true)] {
             let Outcome::Again { lasting, message, cause, .. } = retry(status, None) else { panic!("{status}") };
             assert_eq!(lasting, expect_lasting, "{status}");
             assert_eq!(cause, format!("http_{status}"));

@@ -28,6 +28,8 @@ pub struct Limits {
     pub linger: Option<Duration>,
     /// Requests under way at once.
     pub in_flight: usize,
+    /// One request after the other, in the order in which their records came.
+    pub ordered: bool,
 }
 
 /// What an output looks at in a record, so that nothing is prepared that nobody asks for.
@@ -100,15 +102,38 @@ pub enum Outcome {
         /// It will not get better by itself (401, 403, 400, bad TLS): keep the data, try seldom, say so.
         lasting: bool,
     },
+    /// The destination named what is not there; the rest is.
+    Partly {
+        /// Pieces to be sent again, by number.
+        again: Vec<usize>,
+        /// Pieces that it will never take.
+        refused: Vec<(usize, Refusal)>,
+    },
     /// Too many bytes: split it.
     TooLarge,
-    /// None of it will ever be taken: it is counted and let go.
-    Refused {
-        /// The `reason` of the metrics.
+    /// None of it will ever be taken, and each of its records is to blame.
+    Unfit {
+        /// A label of the metrics.
         reason: &'static str,
-        /// For the log: what and what to do.
+        /// For the log and the dead letter.
         message: String,
     },
+    /// It will never take this request, and does not say which record is to blame: the delivery finds out.
+    Refused {
+        /// A label of the metrics: `http_400`.
+        cause: String,
+        /// For the log and the dead letter.
+        message: String,
+    },
+}
+
+/// Why a destination does not take a record.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// A label of the metrics: `http_400`, `too_large`.
+    pub reason: String,
+    /// What it said.
+    pub message: String,
 }
 
 /// A destination.

@@ -30,7 +30,7 @@ struct Null;
 
 impl Output for Null {
     fn limits(&self) -> Limits {
-        Limits { bytes_max: usize::MAX, records_max: RECORDS_MAX, linger: None, in_flight: 1 }
+        Limits { bytes_max: usize::MAX, records_max: RECORDS_MAX, linger: None, in_flight: 1, ordered: false }
     }
 
     fn needs(&self) -> Needs {

@@ -72,7 +72,7 @@ struct Stdout {
 impl Output for Stdout {
     fn limits(&self) -> Limits {
         let linger = (self.format == Format::Pretty).then_some(Duration::ZERO);
-        Limits { bytes_max: 256 << 10, records_max: usize::MAX, linger, in_flight: 1 }
+        Limits { bytes_max: 256 << 10, records_max: usize::MAX, linger, in_flight: 1, ordered: false }
     }
 
     fn needs(&self) -> Needs {
@@ -128,6 +128,8 @@ fn again(message: String) -> Outcome {
 
 /// `{…},{…},` → `[{…},{…}]`.
 pub(super) fn frame_array(pieces: &[u8], body: &mut Vec<u8>) {
+    // Grown bit by bit it would be copied again, and take up to twice its size.
+    body.reserve_exact(pieces.len() + 2);
     body.push(b'[');
     body.extend_from_slice(pieces.strip_suffix(b",").unwrap_or(pieces));
     body.push(b']');

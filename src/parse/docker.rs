@@ -7,6 +7,7 @@
 //! fields.
 
 use super::Piece;
+use super::json::rewrite;
 use crate::record::json_read::{self, Member};
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Field, Span, Stream, Value};
@@ -25,7 +26,7 @@ pub fn piece(batch: &mut Batch, line: Span, clock: &mut Rfc3339) -> Option<Piece
     let fields_start = batch.fields.len();
     let mut found = Found::default();
     let text = line.of(&batch.text);
-    let fields = &mut batch.fields;
+    let (fields, mut rewritten) = (&mut batch.fields, Vec::new());
     let is_object = json_read::object(text, |member| {
         let inner = (member.value.0 + 1, member.value.1.max(member.value.0 + 2) - 1);
         match &text[member.key.0..member.key.1] {
@@ -33,13 +34,20 @@ pub fn piece(batch: &mut Batch, line: Span, clock: &mut Rfc3339) -> Option<Piece
             b"stream" if text.get(inner.0..inner.1) == Some(b"stdout") => found.stream = Stream::Stdout,
             b"stream" if text.get(inner.0..inner.1) == Some(b"stderr") => found.stream = Stream::Stderr,
             b"time" => found.time = Some(inner),
-            _ if member.dirty || member.key_escaped => {}
-            _ => fields.push(Field {
-                key: Span::new(start + member.key.0, start + member.key.1),
-                value: Value::Json(Span::new(start + member.value.0, start + member.value.1)),
-            }),
+            _ => {
+                if member.dirty || member.key_escaped {
+                    rewritten.push((fields.len(), member));
+                }
+                fields.push(Field {
+                    key: Span::new(start + member.key.0, start + member.key.1),
+                    value: Value::Json(Span::new(start + member.value.0, start + member.value.1)),
+                });
+            }
         }
     });
+    if is_object {
+        rewritten.into_iter().for_each(|(index, member)| rewrite(batch, start, index, member));
+    }
     let piece = is_object.then(|| finish(batch, start, &found, clock)).flatten();
     match piece {
         Some(piece) => Some(Piece { fields: (fields_start as u32, batch.fields.len() as u32), ..piece }),
@@ -84,6 +92,21 @@ mod tests {
         });
         let found = found.as_ref().map(|(t, s, p, f)| (t.as_str(), *s, *p, *f));
         assert_eq!(found, expect, "{line}");
+    }
+
+    #[test]
+    fn further_keys_are_kept_whatever_their_signs() {
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let line = b"{\"log\":\"a\",\"a\\\"b\":1,\"c\":\"\xff\",\"time\":\"2024-03-01T10:00:00Z\"}";
+        let span = batch.append(line);
+        let piece = piece(&mut batch, span, &mut Rfc3339::default()).expect("a line of Docker's");
+        assert_eq!(batch.bytes(piece.text), b"a");
+        let fields = &batch.fields[piece.fields.0 as usize..piece.fields.1 as usize];
+        let found = fields.iter().map(|f| match f.value {
+            Value::Json(value) | Value::Text(value) => (batch.bytes(f.key), batch.bytes(value)),
+        });
+        let expect = [(&b"a\"b"[..], &b"1"[..]), (b"c", "\"\u{fffd}\"".as_bytes())];
+        assert_eq!(found.collect::<Vec<_>>(), expect);
     }
 
     #[test]

@@ -9,7 +9,24 @@
 
 use super::Piece;
 use super::docker_mode::Framed;
-use crate::record::{Batch, Record, Shape, Span, Stream};
+use crate::record::{Batch, Field, KeyNames, Record, Shape, Span, Stream, Value};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Bytes of memory that open records take, over all joiners of a thread.
+#[derive(Debug, Clone, Default)]
+pub struct OpenBytes(Rc<Cell<usize>>);
+
+impl OpenBytes {
+    /// How many there are.
+    pub fn get(&self) -> usize {
+        self.0.get()
+    }
+
+    fn change(&self, before: usize, after: usize) {
+        self.0.set(self.0.get() + after - before);
+    }
+}
 
 /// A piece that was taken in and waits: the record that it belongs to and its bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +45,10 @@ struct Open {
     text: Vec<u8>,
     time_text: Vec<u8>,
     first: Record,
+    /// What the format gives besides: keys, and values as JSON, of the first piece.
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The names of its keys: those of the format that its pieces are in.
+    keys: &'static KeyNames,
     /// What stands around the text, in `docker_mode`: that of the last piece.
     frame: Option<(Vec<u8>, Vec<u8>)>,
     /// The last piece was the end of a line.
@@ -42,6 +63,7 @@ pub struct Joiner {
     open: [Option<Box<Open>>; 3],
     limit: usize,
     next_id: u64,
+    total: OpenBytes,
     /// Pieces taken in since the last look; the caller drains it.
     pub opened: Vec<OpenPiece>,
     /// Records completed since the last look; the caller drains it.
@@ -51,13 +73,22 @@ pub struct Joiner {
 impl Joiner {
     /// `limit`: bytes of a joined text, `multiline_buffer_limit`.
     pub fn new(limit: usize) -> Self {
-        Self { open: [None, None, None], limit, next_id: 0, opened: Vec::new(), closed: Vec::new() }
+        let total = OpenBytes::default();
+        Self { open: [None, None, None], limit, next_id: 0, total, opened: Vec::new(), closed: Vec::new() }
+    }
+
+    /// Its open records count in `total` too.
+    #[must_use]
+    pub fn counted_in(mut self, total: &OpenBytes) -> Self {
+        self.total = total.clone();
+        self
     }
 
     /// Takes a piece in, which stands at `offset` and is `bytes` long with its line end. Whole lines become records at once.
     #[inline]
     pub fn add(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
         if !piece.partial && self.open[piece.stream as usize].is_none() {
+            batch.counts.truncated += u64::from(truncated);
             batch.records.push(record(piece, offset, bytes, truncated));
         } else {
             self.add_part(batch, piece, offset, bytes, truncated);
@@ -96,7 +127,7 @@ impl Joiner {
     }
 
     fn add_part(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
-        let next_id = &mut self.next_id;
+        let (next_id, batch_keys) = (&mut self.next_id, batch.keys);
         let open = self.open[piece.stream as usize].get_or_insert_with(|| {
             *next_id += 1;
             Box::new(Open {
@@ -104,13 +135,17 @@ impl Joiner {
                 text: Vec::new(),
                 time_text: batch.bytes(piece.time_text).to_vec(),
                 first: Record { bytes: 0, ..record(piece, offset, 0, false) },
+                fields: fields_of(batch, piece),
+                keys: batch_keys,
                 frame: None,
                 complete: false,
                 pieces: 0,
                 bytes: 0,
             })
         });
+        let before = open.text.capacity();
         open.text.extend_from_slice(batch.bytes(piece.text));
+        self.total.change(before, open.text.capacity());
         open.pieces += 1;
         open.bytes += u64::from(bytes);
         open.first.truncated |= truncated;
@@ -141,13 +176,22 @@ impl Joiner {
         self.open.iter().any(Option::is_some)
     }
 
-    /// Bytes of text held.
+    /// Bytes of memory that the texts of its open records take.
     pub fn held_bytes(&self) -> usize {
         self.open.iter().flatten().map(|o| o.text.capacity()).sum()
     }
 
+    /// Makes a record of the largest open one, marked: memory is short.
+    pub fn cut_largest(&mut self, batch: &mut Batch) {
+        let largest = self.open.iter().flatten().max_by_key(|open| open.text.capacity());
+        if let Some(stream) = largest.map(|open| open.first.stream) {
+            self.close(batch, stream, true);
+        }
+    }
+
     fn close(&mut self, batch: &mut Batch, stream: Stream, truncated: bool) {
         let Some(open) = self.open[stream as usize].take() else { return };
+        self.total.change(open.text.capacity(), 0);
         let text_start = batch.text.len();
         let (before, behind) = open.frame.as_ref().map_or((&[][..], &[][..]), |(before, behind)| (before, behind));
         [before, &open.text, behind].iter().for_each(|part| batch.text.extend_from_slice(part));
@@ -156,7 +200,14 @@ impl Joiner {
         let time_text = batch.append(&open.time_text);
         let truncated = truncated || open.first.truncated;
         let bytes = open.bytes.min(u64::from(u32::MAX)) as u32;
-        let first = Record { fields_start: 0, fields_end: 0, shape, ..open.first };
+        let fields_start = batch.fields.len() as u32;
+        for (key, value) in &open.fields {
+            let field = Field { key: batch.append(key), value: Value::Json(batch.append(value)) };
+            batch.fields.push(field);
+        }
+        let first = Record { fields_start, fields_end: batch.fields.len() as u32, shape, ..open.first };
+        // The batch may hold no line of that format: nothing but what was open.
+        batch.keys = open.keys;
         batch.records.push(Record { text, time_text, bytes, truncated, ..first });
         batch.counts.open -= open.pieces as i64;
         batch.counts.open_bytes -= open.bytes as i64;
@@ -166,6 +217,22 @@ impl Joiner {
         batch.utf8 = false;
         self.closed.push(open.id);
     }
+}
+
+impl Drop for Joiner {
+    fn drop(&mut self) {
+        self.total.change(self.held_bytes(), 0);
+    }
+}
+
+/// What the format gives besides text, stream and time.
+fn fields_of(batch: &Batch, piece: &Piece) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (from, to) = piece.fields;
+    let owned = |field: &Field| {
+        let (Value::Json(value) | Value::Text(value)) = field.value;
+        (batch.bytes(field.key).to_vec(), batch.bytes(value).to_vec())
+    };
+    batch.fields[from as usize..to as usize].iter().map(owned).collect()
 }
 
 #[inline]
@@ -223,6 +290,27 @@ mod tests {
         let expect = [("abcde", b'P', true), ("fg", b'P', false)];
         assert_eq!(records, expect.map(|(t, tag, cut)| (t.to_owned(), tag, cut)));
         assert!(!joiner.is_open());
+    }
+
+    #[test]
+    fn what_is_open_counts_over_all_joiners_and_the_largest_is_cut() {
+        let total = OpenBytes::default();
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let mut joiners = [1, 2].map(|_| Joiner::new(1000).counted_in(&total));
+        for (joiner, line) in [(0, "stdout P aa"), (0, "stderr P bbbbbbbbbbbbbbbbbbbb"), (1, "stdout P c")] {
+            let line = format!("2024-03-01T10:00:00Z {line}");
+            let span = batch.append(line.as_bytes());
+            let piece = super::super::cri::piece(line.as_bytes(), span.start as usize, &mut Rfc3339::default());
+            joiners[joiner].add(&mut batch, &piece.expect("a CRI line"), 0, line.len() as u32, false);
+        }
+        assert_eq!(total.get(), joiners[0].held_bytes() + joiners[1].held_bytes());
+        joiners[0].cut_largest(&mut batch);
+        let record = batch.records[0];
+        assert_eq!((batch.bytes(record.text), record.truncated), (&b"bbbbbbbbbbbbbbbbbbbb"[..], true));
+        assert_eq!((batch.counts.truncated, batch.counts.open), (1, 2));
+        assert_eq!(total.get(), joiners[0].held_bytes() + joiners[1].held_bytes());
+        drop(joiners);
+        assert_eq!(total.get(), 0);
     }
 
     #[test]

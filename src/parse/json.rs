@@ -133,7 +133,7 @@ impl Parser for JsonParser {
 }
 
 /// Puts a member that cannot stay as it is into the arena, with its key unescaped.
-fn rewrite(batch: &mut Batch, start: usize, index: usize, member: Member) {
+pub(super) fn rewrite(batch: &mut Batch, start: usize, index: usize, member: Member) {
     let slice = |(from, to): (usize, usize)| batch.text[start + from..start + to].to_vec();
     let (mut key, value) = (slice(member.key), slice(member.value));
     if member.key_escaped {

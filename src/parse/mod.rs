@@ -8,7 +8,7 @@ mod join;
 mod json;
 
 pub use docker_mode::DockerMode;
-pub use join::{Joiner, OpenPiece};
+pub use join::{Joiner, OpenBytes, OpenPiece};
 pub use json::JsonParser;
 
 use crate::config::{Opt, Report, Section, nearest};

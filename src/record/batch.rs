@@ -8,6 +8,7 @@
 //! A batch belongs to the thread that reads: it is cleared and filled again, so that the fast path allocates nothing.
 
 use super::{DropReason, Field, KeyNames, Source, Ticket};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A piece of a batch's text.
@@ -148,7 +149,9 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Of all records.
     pub fields: Vec<Field>,
-    /// The whole of `text` is known to be UTF-8.
+    /// The part of `text` that no record points into: half a line at the end of a block, which comes again with the next one.
+    pub unread: Range<usize>,
+    /// The whole of `text` is known to be UTF-8, but for the unread part.
     pub utf8: bool,
     /// Settles the bytes that the batch was read from.
     pub ticket: Ticket,
@@ -165,6 +168,7 @@ impl Batch {
             text: Vec::new(),
             records: Vec::new(),
             fields: Vec::new(),
+            unread: 0..0,
             utf8: false,
             ticket: Ticket::default(),
             counts: Counts::default(),
@@ -180,9 +184,17 @@ impl Batch {
         self.text.clear();
         self.records.clear();
         self.fields.clear();
+        self.unread = 0..0;
         self.utf8 = false;
         self.ticket = Ticket::default();
         self.counts.clear();
+    }
+
+    /// Finds out whether it is UTF-8. A block ends in the middle of a character as often as not: what is behind its last line
+    /// must not count.
+    pub fn check_utf8(&mut self) {
+        let is_utf8 = |text: Option<&[u8]>| text.is_some_and(|text| simdutf8::basic::from_utf8(text).is_ok());
+        self.utf8 = is_utf8(self.text.get(..self.unread.start)) && is_utf8(self.text.get(self.unread.end..));
     }
 
     /// The bytes of a span.
@@ -202,5 +214,26 @@ impl Batch {
         let start = self.text.len();
         self.text.extend_from_slice(text);
         Span::new(start, self.text.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::SourceDraft;
+
+    #[test]
+    fn half_a_line_at_the_end_of_a_block_does_not_count() {
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let mut check = |read: &[u8], unread: &[u8], new: &[u8], expect: bool| {
+            batch.text = [read, unread, new].concat();
+            batch.unread = read.len()..read.len() + unread.len();
+            batch.check_utf8();
+            assert_eq!(batch.utf8, expect, "{read:?} {unread:?} {new:?}");
+        };
+        check("日本\n".as_bytes(), &"語".as_bytes()[..2], "joined 語".as_bytes(), true);
+        check("日本\n".as_bytes(), &"語".as_bytes()[..2], b"joined \xe8", false);
+        check(b"\xe6\n", b"", b"", false);
+        check(b"", b"", b"", true);
     }
 }

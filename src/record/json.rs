@@ -159,7 +159,8 @@ fn push_text(out: &mut Vec<u8>, batch: &Batch, text: &[u8]) {
     if batch.utf8 { push_utf8(out, text) } else { push_string(out, text) }
 }
 
-/// Writes a record's keys and values, each key once, without the braces. With `comma` one stands in front of the first.
+/// Writes a record's keys and values without the braces. A field hides a shared one of its key, or is hidden by it; the key of
+/// the offset and `drave.truncated` stand there also where a field has that name, as does a date before them. With `comma` one stands in front of the first.
 pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma: bool) {
     let mut sep = |out: &mut Vec<u8>| {
         if std::mem::replace(&mut comma, true) {

@@ -13,10 +13,16 @@ pub enum DropReason {
     EmptyLine,
     /// `skip_long_lines on`, or what stood behind the limit of a line that was cut.
     LongLine,
+    /// Zeros where a writer went on in a truncated file, or a byte order mark.
+    NoText,
     /// `retry_limit` was reached.
     RetryLimit,
-    /// An output refused it.
-    Refused,
+    /// The spool was full, and `storage.on_full drop_oldest`.
+    SpoolFull,
+    /// The spool's file was damaged.
+    SpoolDamaged,
+    /// The disk had less room than `storage.min_free`, so the oldest of the spool went.
+    DiskFull,
 }
 
 impl DropReason {
@@ -26,8 +32,11 @@ impl DropReason {
             Self::NoRoute => "no_route",
             Self::EmptyLine => "empty_line",
             Self::LongLine => "long_line",
+            Self::NoText => "no_text",
             Self::RetryLimit => "retry_limit",
-            Self::Refused => "refused",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolDamaged => "spool_damaged",
+            Self::DiskFull => "disk_full",
         }
     }
 }

@@ -23,6 +23,11 @@ impl Ticket {
         debug_assert!(before >= pieces, "more pieces settled than there were");
     }
 
+    /// Is it that of the same batch?
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Nothing is on its way any more.
     pub fn is_settled(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0

@@ -75,6 +75,11 @@ fn civil_seconds(text: &[u8; 19]) -> Option<i64> {
 #[inline]
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', rest)) = text.split_first() else { return Some((0, text)) };
+    fraction_digits(rest)
+}
+
+#[inline]
+fn fraction_digits(rest: &[u8]) -> Option<(i64, &[u8])> {
     // Nine digits are what container runtimes write, but for trailing zeros.
     if let Some((digits, after)) = rest.split_first_chunk::<9>()
         && let Some(nanos) = nine_digits(*digits)
@@ -320,8 +325,7 @@ impl Parts {
             }
             'L' | 'f' | 'N' => {
                 let bare = text.strip_prefix(['.', ',']).unwrap_or(text);
-                let point = format!(".{}", &bare[..bare.bytes().take_while(u8::is_ascii_digit).count().min(9)]);
-                self.nanos = fraction(point.as_bytes())?.0;
+                self.nanos = fraction_digits(bare.as_bytes())?.0;
                 Some(bare.trim_start_matches(|c: char| c.is_ascii_digit()))
             }
             'z' => {

@@ -88,6 +88,10 @@ impl Keeper {
         self.rows.positions(input)
     }
 
+    pub(super) fn positions_of_others(&self, inputs: &[&str]) -> Vec<(String, Position)> {
+        self.rows.positions_of_others(inputs)
+    }
+
     pub(super) fn has_taken_over(&self, input: &str) -> bool {
         self.rows.has_taken_over(input)
     }

@@ -104,6 +104,11 @@ impl State {
         self.keeper().positions(input)
     }
 
+    /// The positions of inputs that have none of these names, with the name; of each file the one that was put last.
+    pub fn positions_of_others(&self, inputs: &[&str]) -> Vec<(String, Position)> {
+        self.keeper().positions_of_others(inputs)
+    }
+
     /// Did this input begin with the positions of another agent? That is done once; its rows count from then on.
     pub fn has_taken_over(&self, input: &str) -> bool {
         self.keeper().has_taken_over(input)

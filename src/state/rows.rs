@@ -65,6 +65,18 @@ impl Rows {
         rows.map(|(_, kept)| kept.row.position.clone()).collect()
     }
 
+    pub(super) fn positions_of_others(&self, inputs: &[&str]) -> Vec<(String, Position)> {
+        let mut newest: BTreeMap<(&[u8], u64), (&Key, &Row)> = BTreeMap::new();
+        for (key, Kept { row, .. }) in &self.kept {
+            let file = (key.path.as_slice(), key.inode);
+            let is_newest = newest.get(&file).is_none_or(|(_, other)| other.touched <= row.touched);
+            if is_newest && !inputs.contains(&key.input.as_str()) {
+                newest.insert(file, (key, row));
+            }
+        }
+        newest.into_values().map(|(key, row)| (key.input.clone(), row.position.clone())).collect()
+    }
+
     pub(super) fn apply(&mut self, changes: Vec<Change>) {
         let touched = self.running();
         for change in changes {

@@ -125,11 +125,6 @@ fn unauthorized_keeps_the_data() {
 }
 
 #[test]
-fn a_bad_request_keeps_the_data() {
-    keeps_until_it_is_allowed(400, "hint: the server does not take these requests");
-}
-
-#[test]
 fn a_redirect_keeps_the_data_and_what_is_kept_goes_out_at_the_end() {
     let sink = Sink::start();
     sink.next(Act::status(302).with_header("location", "http://elsewhere.invalid/"));

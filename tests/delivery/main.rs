@@ -4,9 +4,13 @@
 
 mod answers;
 mod faults;
+mod isolation;
+mod refused;
 mod requests;
 mod routes;
 mod security;
+mod spool;
+mod spool_trouble;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -27,4 +31,35 @@ fn retries(metrics: &Metrics, output: &str, cause: &str) -> i64 {
         sample.name == "drave_output_retries_total" && has("output", output) && has("cause", cause)
     };
     metrics.samples.iter().filter(of).map(|sample| sample.value as i64).sum()
+}
+
+/// A service section with a spool, however full the disk of the test is.
+fn with_spool<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let always =
+        ["flush: 100ms", "grace: 3", "storage.path: spool", "storage.type: filesystem", "storage.min_free: 0%"];
+    [&always, more].concat()
+}
+
+/// The segments of an output's spool, oldest first.
+fn segments(folder: &std::path::Path, output: &str) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder.join("spool").join(output)) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
+    segments.sort();
+    segments
+}
+
+/// `routed = delivered + refused + dropped + pending`.
+fn assert_balanced(metrics: &Metrics, output: &str) {
+    let of = ("output", output);
+    for unit in ["records", "bytes"] {
+        let get = |word: &str| metrics.sum(&format!("drave_output_{word}_{unit}_total"), of);
+        let pending = metrics.sum(&format!("drave_output_pending_{unit}"), of);
+        assert_eq!(get("routed"), get("delivered") + get("refused") + get("dropped") + pending, "{metrics:#?}");
+        assert!(pending >= 0, "{metrics:#?}");
+    }
+}
+
+fn spooled(metrics: &Metrics, output: &str) -> i64 {
+    metrics.sum("drave_output_spool_records", ("output", output))
 }

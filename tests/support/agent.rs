@@ -1,8 +1,10 @@
 //! The real binary, with a configuration, in a folder of its own.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
@@ -46,18 +48,24 @@ impl Agent {
 
     /// Runs a configuration that lies in the folder already, with these variables beside those of this process.
     pub fn start_on(folder: TempDir, file: &str, environment: &[(&str, &str)]) -> Self {
+        Self::run(folder, file, |command| command.envs(environment.iter().copied())).unwrap()
+    }
+
+    fn run(folder: TempDir, file: &str, prepare: impl FnOnce(&mut Command) -> &mut Command) -> io::Result<Self> {
         let file = folder.path().join(file);
         let log = |name| File::options().create(true).append(true).open(folder.path().join(name)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_drave"))
-            .arg("-c")
-            .arg(file)
-            .envs(environment.iter().copied())
-            .current_dir(folder.path())
-            .stdout(log("stdout"))
-            .stderr(log("stderr"))
-            .spawn()
-            .unwrap();
-        Self { child, folder }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drave"));
+        command.arg("-c").arg(file).current_dir(folder.path()).stdout(log("stdout")).stderr(log("stderr"));
+        let child = prepare(&mut command).spawn()?;
+        Ok(Self { child, folder })
+    }
+
+    /// The same as another user, who can read the configuration and write where it runs.
+    pub fn start_as(user: u32, config: &str) -> io::Result<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("drave.yaml"), config).unwrap();
+        chown(folder.path(), Some(user), Some(user)).unwrap();
+        Self::run(folder, "drave.yaml", |command| command.uid(user).gid(user))
     }
 
     /// Where it runs; relative paths of the configuration begin here.

@@ -83,6 +83,14 @@ pub struct Running {
 }
 
 impl Running {
+    /// Kills it as a node that loses its power does, lets something happen, and starts it again.
+    pub fn restart(self, between: impl FnOnce(&std::path::Path)) -> Self {
+        let folder = self.agent.into_folder();
+        between(folder.path());
+        let agent = Agent::start_on(folder, "drave.yaml", &[]);
+        Self { agent, ..self }
+    }
+
     /// Appends records with these sequence numbers to `logs/NAME`.
     pub fn write(&self, name: &str, file: u32, records: Range<u32>) {
         append(&self.logs.join(name), &numbered(file, records));

@@ -1,8 +1,9 @@
 //! A file with its rotations, read one after the other as one stream.
 
 use super::file::TailFile;
-use super::progress::OpenRange;
-use super::rotation::{Sibling, strip_gz};
+use super::progress::{OpenRange, Progress};
+use super::rotation::strip_gz;
+use super::siblings::Sibling;
 use crate::parse::Joiner;
 use crate::record::Source;
 use crate::state::Position;
@@ -18,6 +19,9 @@ pub(super) struct Chain {
     pub(super) source: Arc<Source>,
     pub(super) joiner: Joiner,
     pub(super) files: VecDeque<TailFile>,
+    /// Of contents that were read and are gone since their files were written anew: their number, and what is not settled. A
+    /// restart cannot read them again, so an end waits for them.
+    pub(super) overwritten: Vec<(u64, Progress)>,
     /// The path as the glob found it, maybe a link.
     pub(super) link: PathBuf,
     /// The path behind the links.
@@ -94,15 +98,28 @@ impl Chain {
         self.files[index].progress.open.extend(open.map(|piece| OpenRange { piece, closed_by: None }));
     }
 
-    /// The same, after a look at what has been settled meanwhile.
-    pub(super) fn sweep_unsettled(&mut self) -> u64 {
+    /// Moves over what has been settled meanwhile.
+    pub(super) fn sweep(&mut self) {
         self.files.iter_mut().for_each(|f| f.progress.sweep());
+        self.overwritten.iter_mut().for_each(|(_, progress)| progress.sweep());
+        self.overwritten.retain(|(_, progress)| !progress.is_settled());
+    }
+
+    /// Is everything that was read settled, at the last [`sweep`](Self::sweep)?
+    pub(super) fn is_settled(&self) -> bool {
+        self.overwritten.is_empty() && self.files.iter().all(|f| f.progress.is_settled())
+    }
+
+    /// The same as [`unsettled_bytes`](Self::unsettled_bytes), after a look at what has been settled meanwhile.
+    pub(super) fn sweep_unsettled(&mut self) -> u64 {
+        self.sweep();
         self.unsettled_bytes()
     }
 
     /// Bytes read and not yet settled.
     pub(super) fn unsettled_bytes(&self) -> u64 {
-        self.files.iter().map(|f| f.progress.unsettled_bytes()).sum()
+        let overwritten = self.overwritten.iter().map(|(_, progress)| progress);
+        self.files.iter().map(|f| &f.progress).chain(overwritten).map(Progress::unsettled_bytes).sum()
     }
 }
 

@@ -28,6 +28,10 @@ impl Cutting<'_> {
     pub(super) fn lines(&mut self, batch: &mut Batch) -> usize {
         let end = batch.text.len();
         let mut at = self.charset.leading(&batch.text, self.offset);
+        if at > 0 {
+            batch.counts.read_bytes += at as u64;
+            batch.counts.drop(DropReason::NoText, 0, at as u64);
+        }
         if self.charset != Charset::Utf8 {
             return self.encoded_lines(batch, at, end);
         }
@@ -54,8 +58,8 @@ impl Cutting<'_> {
             self.any_line(batch, rest.clone(), rest.len() as u32);
         }
         if let Some(record) = batch.records[records..].last_mut() {
+            batch.counts.truncated += u64::from(mark && !record.truncated);
             record.truncated |= mark;
-            batch.counts.truncated += u64::from(mark);
         }
         rest.end
     }
@@ -142,7 +146,6 @@ impl Cutting<'_> {
             cut -= 1;
         }
         batch.counts.drop(DropReason::LongLine, 0, u64::from(bytes) - (cut - start) as u64);
-        batch.counts.truncated += 1;
         Some(cut)
     }
 
@@ -163,6 +166,7 @@ impl Cutting<'_> {
 
     fn plain(&mut self, batch: &mut Batch, text: Span, offset: u64, bytes: u32, truncated: bool) {
         let fields = batch.fields.len() as u32;
+        batch.counts.truncated += u64::from(truncated);
         batch.records.push(Record {
             time_ns: self.now_ns,
             offset,
@@ -243,6 +247,13 @@ impl Cutting<'_> {
 pub(super) fn flush_joiner(settings: &Settings, joiner: &mut Joiner, batch: &mut Batch) {
     let first = batch.records.len();
     joiner.flush(batch);
+    parse_joined(settings, batch, first);
+}
+
+/// The same of the largest, because what is open takes too much memory.
+pub(super) fn cut_largest(settings: &Settings, joiner: &mut Joiner, batch: &mut Batch) {
+    let first = batch.records.len();
+    joiner.cut_largest(batch);
     parse_joined(settings, batch, first);
 }
 
@@ -345,6 +356,37 @@ mod tests {
         sum.open += counts.open;
         sum.open_bytes += counts.open_bytes;
         counts.dropped.iter().for_each(|(reason, records, bytes)| sum.drop(*reason, *records, *bytes));
+    }
+
+    #[test]
+    fn each_record_that_was_cut_counts_once() {
+        let cri = |tag: &str, text: &str| format!("2026-01-01T00:00:00Z stdout {tag} {text}\n");
+        let settings = Settings::for_test("path: /x/*.log, buffer_max_size: 40, multiline.parser: cri");
+        let long = "x".repeat(60);
+        let file = [cri("P", &long), cri("P", &long), cri("F", "end"), cri("F", &long), cri("F", "short")].concat();
+        let (found, counts) = follow(&settings, file.as_bytes(), &[file.len()]);
+        assert_eq!(found.iter().map(|f| f.2).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(counts.truncated, 2);
+    }
+
+    #[test]
+    fn what_is_left_of_a_line_of_dockers_has_no_tag_of_cri() {
+        let settings = Settings::for_test("path: /x/*.log, multiline.parser: 'docker, cri'");
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let source = Arc::clone(&batch.source);
+        let mut joiner = Joiner::new(1000);
+        let line = r#"{"log":"open","stream":"stdout","attrs":{"a":"b"},"time":"2026-01-01T00:00:00Z"}"#;
+        batch.text.extend_from_slice(format!("{line}\n").as_bytes());
+        let mut clock = Rfc3339::default();
+        let charset = settings.charset.of_file(None);
+        Cutting { settings: &settings, charset, clock: &mut clock, joiner: &mut joiner, offset: 0, now_ns: 0 }
+            .lines(&mut batch);
+        batch.reset(&source, key_names(&settings));
+        flush_joiner(&settings, &mut joiner, &mut batch);
+        assert_eq!(batch.keys, &KeyNames::DOCKER);
+        let record = batch.records[0];
+        let keys: Vec<&[u8]> = batch.fields_of(&record).iter().map(|f| batch.bytes(f.key)).collect();
+        assert_eq!((batch.bytes(record.text), keys), (&b"open"[..], vec![&b"attrs"[..]]));
     }
 
     fn texts(settings: &Settings, file: &[u8]) -> Vec<(bool, String)> {

@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 use rustix::fs::{Stat, fstat};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far back the beginning of a line is looked for where reading begins at the end of a file.
@@ -34,11 +34,14 @@ pub(super) enum Content {
 }
 
 /// What a look at a file found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Look {
     Same,
-    /// It is another content now; so many bytes of the old one were not read.
-    Rewritten(u64),
+    /// It is another content now. So many bytes of the old one were not read; what was read may still be on its way.
+    Rewritten {
+        unread: u64,
+        before: Progress,
+    },
 }
 
 /// A file.
@@ -58,8 +61,16 @@ pub(super) struct TailFile {
     /// Up to here was looked and found no further line end.
     pub(super) looked: u64,
     pub(super) size: u64,
-    modified: (i64, i64),
+    /// Of a compressed file, how many bytes are known to be in it.
+    pub(super) expected: u64,
+    /// Why a compressed file ends before its end.
+    pub(super) damage: Option<io::Error>,
+    /// It was given up; another try would end as this one did.
+    pub(super) unreadable: bool,
+    pub(super) modified: (i64, i64),
     pub(super) links: u64,
+    /// Since when it has no name at all.
+    pub(super) deleted: Option<Instant>,
     /// Since when it has no name, or another one.
     pub(super) gone: Option<Instant>,
     pub(super) grown: Instant,
@@ -111,15 +122,21 @@ impl TailFile {
         Ok(new)
     }
 
-    /// A compressed one; `offset` counts its decompressed bytes.
-    pub(super) fn gzip(seq: u64, file: File, path: PathBuf, offset: u64, head: &[u8]) -> io::Result<Self> {
+    /// A compressed one; `offset` counts its decompressed bytes, of which `expected` are known to be there.
+    pub(super) fn gzip(
+        seq: u64,
+        file: File,
+        path: PathBuf,
+        (offset, expected): (u64, u64),
+        head: &[u8],
+    ) -> io::Result<Self> {
         let stat = fstat(&file)?;
         let mut decoder = Box::new(MultiGzDecoder::new(file));
         let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
         let content = Content::Gzip { decoder, ahead: Vec::new(), end: skipped < offset };
         let mut new = Self::new(seq, content, path, &stat, skipped);
         (new.fingerprint, new.first) = (fingerprint(head), first_two(head));
-        new.size = u64::MAX;
+        (new.size, new.expected) = (u64::MAX, expected);
         new.gone = Some(Instant::now());
         Ok(new)
     }
@@ -137,8 +154,12 @@ impl TailFile {
             read: offset,
             looked: offset,
             size: 0,
+            expected: 0,
+            damage: None,
+            unreadable: false,
             modified: modified(stat),
             links: stat.st_nlink as u64,
+            deleted: None,
             gone: None,
             grown: Instant::now(),
             unread_since: None,
@@ -175,16 +196,17 @@ impl TailFile {
         UNIX_EPOCH + Duration::new(self.modified.0.max(0) as u64, self.modified.1 as u32)
     }
 
-    /// How many bytes it is known to have; of a compressed file, those that were read.
+    /// How many bytes it is known to have; of a compressed file, at least those that were read.
     pub(super) fn known_size(&self) -> u64 {
-        if self.size == u64::MAX { self.read } else { self.size }
+        if self.size == u64::MAX { self.read.max(self.expected) } else { self.size }
     }
 
     /// Bytes written and not yet read.
     pub(super) fn behind(&self) -> u64 {
         match &self.content {
             Content::Plain(_) => self.size.saturating_sub(self.read),
-            _ => 0,
+            Content::Gzip { .. } => self.expected.saturating_sub(self.read),
+            Content::Closed => 0,
         }
     }
 
@@ -194,6 +216,9 @@ impl TailFile {
         let Content::Plain(file) = &self.content else { return Ok(Look::Same) };
         let stat = fstat(file)?;
         self.links = stat.st_nlink as u64;
+        if self.is_deleted() {
+            self.deleted.get_or_insert(now);
+        }
         let (size, modified) = (stat.st_size as u64, modified(&stat));
         if size == self.size && modified == self.modified {
             return Ok(Look::Same);
@@ -204,8 +229,8 @@ impl TailFile {
         let known = self.fingerprint.len as usize;
         if size < self.read || head.len() < known || fingerprint(&head[..known]) != self.fingerprint {
             let unread = self.size.saturating_sub(self.read);
-            self.begin_anew(size, head, now);
-            return Ok(Look::Rewritten(unread));
+            let before = self.begin_anew(size, head, now);
+            return Ok(Look::Rewritten { unread, before });
         }
         if head.len() > known {
             (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
@@ -220,13 +245,14 @@ impl TailFile {
         Ok(Look::Same)
     }
 
-    fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) {
+    /// Returns how far the old content is settled.
+    fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) -> Progress {
         (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
         (self.read, self.looked, self.size) = (0, 0, size);
         self.skipping = false;
         self.grown = now;
         self.unread_since = (size > 0).then_some(now);
-        self.progress = Progress::new(0);
+        std::mem::replace(&mut self.progress, Progress::new(0))
     }
 
     /// Reads from where reading stands into `block`, about `want` bytes: the number of bytes there.
@@ -244,7 +270,13 @@ impl TailFile {
             }
             Content::Gzip { decoder, ahead, end } => {
                 let more = want.saturating_sub(ahead.len());
-                *end = decoder.by_ref().take(more as u64).read_to_end(ahead)? < more;
+                if !*end {
+                    match decoder.by_ref().take(more as u64).read_to_end(ahead) {
+                        Ok(got) => *end = got < more,
+                        // What was decompressed before the damage is good.
+                        Err(error) => (*end, self.damage) = (true, Some(error)),
+                    }
+                }
                 block.extend_from_slice(ahead);
             }
             Content::Closed => {}
@@ -256,12 +288,30 @@ impl TailFile {
     pub(super) fn consume(&mut self, block: usize, consumed: usize) {
         self.read += consumed as u64;
         self.looked = self.read + (block - consumed) as u64;
-        if let Content::Gzip { ahead, .. } = &mut self.content {
-            ahead.drain(..consumed);
+        match &mut self.content {
+            Content::Gzip { ahead, .. } => drop(ahead.drain(..consumed)),
+            // It is shorter now than it was when it was looked at: nothing more can be read until the next look.
+            _ if consumed == 0 => self.looked = self.looked.max(self.size),
+            _ => {}
         }
         if self.size <= self.read {
             self.unread_since = None;
         }
+    }
+
+    /// Reads a range that was read before.
+    pub(super) fn read_again(&self, start: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
+        let before = into.len();
+        match &self.content {
+            Content::Plain(file) => drop(ReadFrom { file, at: start }.take(len).read_to_end(into)?),
+            Content::Gzip { decoder, .. } => {
+                let mut again = MultiGzDecoder::new(ReadFrom { file: decoder.get_ref(), at: 0 });
+                io::copy(&mut again.by_ref().take(start), &mut io::sink())?;
+                again.take(len).read_to_end(into)?;
+            }
+            Content::Closed => {}
+        }
+        if (into.len() - before) as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Is it compressed and read to its end?
@@ -282,20 +332,18 @@ pub(super) fn end_of_lines(file: &File, charset: Charset) -> io::Result<u64> {
     Ok(from + charset.behind_last_line(&tail, from).unwrap_or(end) as u64)
 }
 
-/// Reads a range of a plain or compressed file.
-pub(super) fn read_range(path: &Path, start: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    let file = File::open(path)?;
-    let mut reader: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
-        let mut decoder = MultiGzDecoder::new(file);
-        io::copy(&mut decoder.by_ref().take(start), &mut io::sink())?;
-        Box::new(decoder)
-    } else {
-        let mut file = file;
-        file.seek(SeekFrom::Start(start))?;
-        Box::new(file)
-    };
-    reader.by_ref().take(len).read_to_end(into)?;
-    if into.len() as u64 == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+/// Reads from a place in a file, whose own place stays as it is.
+struct ReadFrom<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for ReadFrom<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let got = rustix::io::pread(self.file, room, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
 }
 
 #[allow(clippy::unnecessary_cast, reason = "other architectures have other widths")]
@@ -309,5 +357,28 @@ pub(super) fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_that_became_shorter_since_it_was_looked_at_has_nothing_unread() {
+        for left in [0, 3] {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(b"ten bytes\n").expect("written");
+            let reopened = file.reopen().expect("opened");
+            let mut read = TailFile::plain(1, reopened, file.path().into(), 0).expect("a file");
+            assert!(read.has_unread());
+            file.as_file().set_len(left).expect("shorter");
+            let mut block = Vec::new();
+            let got = read.fill(&mut block, 100).expect("read");
+            assert_eq!(got as u64, left);
+            read.consume(got, 0);
+            assert!(!read.has_unread(), "else it is read again and again until the next look");
+        }
     }
 }

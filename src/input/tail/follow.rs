@@ -2,12 +2,14 @@
 //! second positions and gauges.
 
 use super::chain::Chain;
-use super::cut::{Cutting, LINE_END_BYTES_MAX, key_names};
+use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::discover::Watcher;
-use super::file::Look;
+use super::file::{Content, Look, TailFile};
 use super::positions::{self, Committer, Known};
+use super::rotation::Names;
 use super::settings::Settings;
 use crate::input::{Admission, Context, Gauges, LostReason};
+use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
@@ -24,8 +26,12 @@ const POLL_MAX: Duration = Duration::from_millis(150);
 const POLL_COST_SHARE: u32 = 100;
 /// Positions, gauges, and scans where events are missing.
 const SECOND: Duration = Duration::from_secs(1);
+/// When files are tried again that could not be opened for now.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a blocked reader sleeps when nothing wakes it.
 const BLOCKED_WAIT: Duration = Duration::from_millis(50);
+/// How many reads of a file may fail, one at each poll, before it is given up: some seconds of a disk or a mount in trouble.
+const READ_ERRORS_MAX: u32 = 40;
 
 /// What came of reading a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +61,28 @@ pub(super) struct Follower {
     pub(super) started: bool,
     pub(super) start_time: SystemTime,
     /// The names in each folder, while all are scanned.
-    pub(super) listings: Option<HashMap<PathBuf, Vec<String>>>,
+    pub(super) listings: Option<HashMap<PathBuf, Arc<Names>>>,
     /// How many chains have their files in a folder.
     pub(super) chains_in: HashMap<PathBuf, usize>,
+    /// Room is being made on a disk until then.
+    pub(super) freeing_until: Option<Instant>,
     /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
     unsettled: Vec<u64>,
+    /// A file could not be opened for now: another try comes before the next scan is due.
+    pub(super) try_again: bool,
+    /// Sections of which it was looked in this round what has been settled.
+    swept: Vec<bool>,
+    /// Bytes of memory in records whose end has not come.
+    pub(super) open_bytes: OpenBytes,
+    /// Failed reads in a row, by the `seq` of the file.
+    read_errors: HashMap<u64, u32>,
 }
 
 impl Follower {
     pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
-        let known = inputs.iter().map(|i| Known::load(&context.state, i)).collect();
-        let unsettled = vec![0; inputs.len()];
+        let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+        let known = inputs.iter().map(|i| Known::load(&context.state, i, &names)).collect();
+        let (unsettled, swept) = (vec![0; inputs.len()], vec![false; inputs.len()]);
         let events = inputs.iter().any(|i| i.options.inotify_watcher);
         let watcher = Watcher::new(events, Arc::clone(&context.stop.wake));
         if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
@@ -87,7 +104,12 @@ impl Follower {
             start_time: SystemTime::now(),
             listings: None,
             chains_in: HashMap::new(),
+            freeing_until: None,
             unsettled,
+            try_again: false,
+            swept,
+            open_bytes: OpenBytes::default(),
+            read_errors: HashMap::new(),
             context,
         }
     }
@@ -96,7 +118,7 @@ impl Follower {
     pub(super) fn run(mut self) {
         let committer = Committer::start(Arc::clone(&self.context.state));
         self.scan();
-        self.forget_vanished();
+        self.look_for_left_rows();
         self.end_takeover();
         self.started = true;
         tracing::info!(files = self.chains.len(), "following");
@@ -129,6 +151,7 @@ impl Follower {
                 between = (between * 2).min(SECOND);
             }
             if polled && self.is_at_the_end() {
+                self.flush_half_lines();
                 self.finish(&committer, None);
                 committer.finish();
                 return;
@@ -154,6 +177,9 @@ impl Follower {
         if self.watcher.is_blind() {
             return SECOND;
         }
+        if self.try_again {
+            return TRY_AGAIN;
+        }
         let intervals = self.inputs.iter().map(|i| i.options.refresh_interval.0);
         intervals.min().unwrap_or(SECOND).max(SECOND)
     }
@@ -167,9 +193,9 @@ impl Follower {
             for file in chain.files.iter_mut().rev() {
                 match file.look(now) {
                     Ok(Look::Same) => {}
-                    Ok(Look::Rewritten(unread)) => {
+                    Ok(Look::Rewritten { unread, before }) => {
                         self.next_id += 1;
-                        file.seq = self.next_id;
+                        chain.overwritten.push((std::mem::replace(&mut file.seq, self.next_id), before));
                         tracing::info!(path = %file.path.display(), unread, "truncated or written anew: read from its beginning");
                         self.context.pipe.lost(number, LostReason::Truncated, unread);
                     }
@@ -196,6 +222,7 @@ impl Follower {
     fn read_round(&mut self) -> bool {
         let mut worked = false;
         let begin = Instant::now();
+        self.swept.fill(false);
         for _ in 0..self.queue.len() {
             // A pod that lives a moment is missed when its event waits behind a thousand blocks.
             if worked && begin.elapsed() >= POLL_MIN {
@@ -219,7 +246,6 @@ impl Follower {
         let Some(index) = chain.next_unread() else { return Step::Idle };
         let input = chain.input;
         if self.is_over_its_limit(input) {
-            self.hurry(input);
             return Step::Full;
         }
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
@@ -235,6 +261,7 @@ impl Follower {
         let (block, consumed) = loop {
             let got = match file.fill(&mut self.batch.text, want) {
                 Ok(got) => got,
+                Err(error) if may_read_again(&mut self.read_errors, file, &error) => return Step::Idle,
                 Err(error) => {
                     give_up(file, &error, &**pipe, settings.number);
                     self.by_identity.remove(&(chain.input, file.device, file.inode));
@@ -268,22 +295,30 @@ impl Follower {
             }
             want = (want * 2).min(limit).max(got + 1);
         };
+        if !self.read_errors.is_empty() {
+            self.read_errors.remove(&file.seq);
+        }
         self.hand_over(id, index, block, consumed);
         Step::Read
     }
 
-    /// Has the section read as much as its `mem_buf_limit` lets it hold?
+    /// Has the section read as much as its `mem_buf_limit` lets it hold? What waits for company is sent then: the section waits
+    /// for it. Once in a round, because it costs a look at all files.
     fn is_over_its_limit(&mut self, input: usize) -> bool {
         let limit = self.inputs[input].mem_buf_limit;
         if limit == 0 || self.unsettled[input] < limit {
             return false;
         }
-        let chains = self.chains.values_mut().filter(|c| c.input == input);
-        self.unsettled[input] = chains.map(Chain::sweep_unsettled).sum();
+        if !std::mem::replace(&mut self.swept[input], true) {
+            let chains = self.chains.values_mut().filter(|c| c.input == input);
+            self.unsettled[input] = chains.map(Chain::sweep_unsettled).sum();
+            if self.unsettled[input] >= limit {
+                self.hurry(input);
+            }
+        }
         self.unsettled[input] >= limit
     }
 
-    /// What waits for company need not wait: the section waits for it.
     fn hurry(&self, input: usize) {
         let chains = self.chains.values().filter(|c| c.input == input && c.unsettled_bytes() > 0);
         chains.for_each(|c| self.context.pipe.hurry(&c.source));
@@ -300,14 +335,35 @@ impl Follower {
         if let Some(last) = self.batch.records.last() {
             chain.last_time_ns = last.time_ns;
         }
+        self.batch.unread = consumed..block;
         self.context.pipe.push(&mut self.batch);
-        let end = file.read;
+        // A restart in the middle of a line that is passed over would take its rest for a line.
+        let end = if file.skipping { file.progress.read_to() } else { file.read };
         file.progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);
         self.unsettled[chain.input] += consumed as u64;
+        self.bound_open_bytes();
+    }
+
+    /// Records whose end does not come take memory as long as they are open, in every file: the largest is sent as it is.
+    fn bound_open_bytes(&mut self) {
+        let limit = self.inputs.iter().map(|i| i.open_bytes_max).min().unwrap_or(usize::MAX);
+        while self.open_bytes.get() > limit {
+            let largest = self.chains.iter_mut().max_by_key(|(_, c)| c.joiner.held_bytes());
+            let Some((_, chain)) = largest.filter(|(_, c)| c.joiner.is_open() && !c.files.is_empty()) else { return };
+            let settings = &self.inputs[chain.input];
+            self.batch.reset(&chain.source, key_names(settings));
+            cut::cut_largest(settings, &mut chain.joiner, &mut self.batch);
+            self.context.pipe.push(&mut self.batch);
+            let index = chain.next_unread().unwrap_or(chain.files.len() - 1);
+            let progress = &mut chain.files[index].progress;
+            progress.push(self.batch.ticket.clone(), progress.read_to());
+            chain.note_pieces(index);
+        }
     }
 
     fn each_second(&mut self, committer: &Committer) {
+        self.keep_held_limits(Instant::now());
         if !committer.is_busy() {
             let changes = self.changed_rows();
             committer.commit(changes);
@@ -391,37 +447,52 @@ impl Follower {
     }
 
     fn is_settled(&mut self) -> bool {
-        self.chains.values_mut().flat_map(|c| &mut c.files).all(|f| {
-            f.progress.sweep();
-            f.progress.is_settled()
+        self.chains.values_mut().all(|chain| {
+            chain.sweep();
+            chain.is_settled()
         })
     }
 
-    /// What would be forgotten at the end is sent as it is: open pieces where no position is kept, a half line where the end
-    /// of the file is the end of everything.
+    /// Open pieces would be forgotten at the end where no position is kept: they are sent as they are.
     fn flush_ends(&mut self) {
-        let ids: Vec<u64> = self.chains.keys().copied().collect();
-        for id in ids {
-            let Some(chain) = self.chains.get(&id) else { continue };
-            let options = &self.inputs[chain.input].options;
-            let (half_line, open) = (options.exit_on_eof, options.exit_on_eof || !self.context.state.is_durable());
-            for index in 0..chain.files.len() {
-                if half_line {
-                    self.flush_half_line(id, index, false);
-                }
-            }
-            if open {
-                self.flush_joiner(id);
-            }
-        }
+        let is_durable = self.context.state.is_durable();
+        let is_over = |c: &Chain| self.inputs[c.input].options.exit_on_eof || !is_durable;
+        let over: Vec<u64> = self.chains.iter().filter(|(_, c)| is_over(c)).map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.flush_joiner(id));
+    }
+
+    /// Where the end of the file is the end of everything, half a line there is a line. Once: who still writes to it after that
+    /// did not mean the end.
+    fn flush_half_lines(&mut self) {
+        let files = self.chains.iter().flat_map(|(id, chain)| (0..chain.files.len()).map(|index| (*id, index)));
+        let files: Vec<(u64, usize)> = files.collect();
+        files.into_iter().for_each(|(id, index)| self.flush_half_line(id, index, false));
     }
 }
 
-fn give_up(file: &mut super::file::TailFile, error: &std::io::Error, pipe: &dyn crate::input::Pipe, number: usize) {
+/// A disk, or a mount of one, may be well again in a moment. A damaged compressed file stays as it is.
+fn may_read_again(errors: &mut HashMap<u64, u32>, file: &TailFile, error: &std::io::Error) -> bool {
+    if !matches!(file.content, Content::Plain(_)) {
+        return false;
+    }
+    let count = errors.entry(file.seq).or_default();
+    *count += 1;
+    if *count == 1 {
+        tracing::warn!(path = %file.path.display(), "cannot read a file, trying again: {error}");
+    }
+    let again = *count < READ_ERRORS_MAX;
+    if !again {
+        errors.remove(&file.seq);
+    }
+    again
+}
+
+pub(super) fn give_up(file: &mut TailFile, error: &std::io::Error, pipe: &dyn crate::input::Pipe, number: usize) {
     let lost = file.behind();
     tracing::error!(path = %file.path.display(), lost_bytes = lost, "cannot read a file any further: {error}; hint: a disk error, or a damaged compressed file");
     pipe.lost(number, LostReason::Unreadable, lost);
-    file.content = super::file::Content::Closed;
+    file.content = Content::Closed;
+    file.unreadable = true;
 }
 
 /// How long to wait from one look at all files to the next, when looking and reading took so long.
@@ -432,3 +503,6 @@ fn between_polls(busy: Duration) -> Duration {
 pub(super) fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }
+
+#[cfg(test)]
+mod tests;

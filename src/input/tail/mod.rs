@@ -20,13 +20,19 @@
 mod chain;
 mod cut;
 mod discover;
+mod end;
 mod file;
+mod find;
 mod follow;
+mod left;
 mod open;
+mod held;
 mod positions;
 mod progress;
+mod replace;
 mod rotation;
 mod settings;
+mod siblings;
 mod tag;
 mod takeover;
 
@@ -51,7 +57,9 @@ fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Rep
         .enumerate()
         .map(|(index, (section, number))| Settings::new(section, index, *number, context.config, report))
         .collect();
-    Some(Box::new(Tail { settings: settings.into_iter().collect::<Option<_>>()? }))
+    let mut settings: Vec<Settings> = settings.into_iter().collect::<Option<_>>()?;
+    settings::number_equal_names(&mut settings);
+    Some(Box::new(Tail { settings }))
 }
 
 /// Positions live in the folder of the first `db`.

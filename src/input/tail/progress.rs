@@ -49,6 +49,16 @@ impl Progress {
         }
     }
 
+    /// Up to where batches were noted.
+    pub(super) fn read_to(&self) -> u64 {
+        self.tickets.back().map_or(self.settled, |(_, end)| *end)
+    }
+
+    /// Does a batch that added no bytes wait at the settled offset? It holds records of bytes before it.
+    pub(super) fn waits_there(&self) -> bool {
+        self.tickets.front().is_some_and(|(_, end)| *end == self.settled)
+    }
+
     /// Is everything that was read settled?
     pub(super) fn is_settled(&self) -> bool {
         self.tickets.is_empty()
@@ -64,6 +74,18 @@ impl Progress {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_adds_no_bytes_is_waited_for_all_the_same() {
+        let (ticket, mut progress) = (Ticket::default(), Progress::new(10));
+        ticket.add(1);
+        progress.push(ticket.clone(), progress.read_to());
+        progress.sweep();
+        assert!(progress.waits_there() && !progress.is_settled());
+        ticket.settle(1);
+        progress.sweep();
+        assert!(!progress.waits_there() && progress.settled == 10);
+    }
 
     #[test]
     fn a_position_never_passes_what_is_not_settled() {

@@ -7,110 +7,38 @@
 //! What stands before the newest file that is finished, or else before the first that a position knows, was finished and
 //! forgotten; what is known goes on at its offset; what is newer and unknown is read from its beginning.
 
-use super::file::{fingerprint, head};
-use crate::state::{FINGERPRINT_MAX, Position};
-use flate2::read::MultiGzDecoder;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use super::siblings::Sibling;
+use crate::state::Position;
+use std::fs;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// `YYYYMMDD`
 const DATE_DIGITS: usize = 8;
-
-/// A file of a chain that is on disk now.
-pub(super) struct Sibling {
-    /// With `.gz`, if it has it.
-    pub(super) path: PathBuf,
-    pub(super) file: File,
-    pub(super) device: u64,
-    pub(super) inode: u64,
-    pub(super) gzip: bool,
-    /// Its first bytes, decompressed.
-    pub(super) head: Vec<u8>,
-    pub(super) modified: Option<SystemTime>,
-}
-
-impl Sibling {
-    /// Opens a file; `None` when it is gone or not a regular file.
-    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        // A FIFO that matches must not block the thread.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        // Reading must not write access times; only the owner of a file may ask for that.
-        let quiet = rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty());
-        let opened =
-            if matches!(quiet, Err(Errno::PERM)) { rustix::fs::open(path, flags, Mode::empty()) } else { quiet };
-        let file = match opened {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Ok(None);
-        }
-        let gzip = path.extension().is_some_and(|e| e == "gz");
-        let head = if gzip { gzip_head(&file)? } else { head(&file)? };
-        Ok(Some(Self {
-            path: path.to_path_buf(),
-            file,
-            device: meta.dev(),
-            inode: meta.ino(),
-            gzip,
-            head,
-            modified: meta.modified().ok(),
-        }))
-    }
-
-    /// Is this the file of that position? With the fingerprint either the inode or the name must agree; a compressed copy has
-    /// another inode, so that folder, name and fingerprint decide.
-    pub(super) fn is(&self, position: &Position, live: &Path) -> bool {
-        let known = position.fingerprint.len as usize;
-        if self.head.len() < known || fingerprint(&self.head[..known]) != position.fingerprint {
-            return false;
-        }
-        if known == 0 {
-            return !self.gzip && self.inode == position.inode;
-        }
-        let named = strip_gz(&self.path) == position.path;
-        let renamed_and_compressed = self.gzip && is_name_of(&position.path, live);
-        self.inode == position.inode || named || renamed_and_compressed
-    }
-}
-
-fn gzip_head(file: &File) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let mut decoder = MultiGzDecoder::new(file.try_clone()?).take(u64::from(FINGERPRINT_MAX));
-    let read = decoder.read_to_end(&mut head);
-    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
-    // A damaged copy is known by what can be read of it.
-    if head.is_empty() {
-        read?;
-    }
-    Ok(head)
-}
 
 /// The path without `.gz`.
 pub(super) fn strip_gz(path: &Path) -> PathBuf {
     if path.extension().is_some_and(|e| e == "gz") { path.with_extension("") } else { path.to_path_buf() }
 }
 
-/// The names in a folder, sorted.
-pub(super) fn names_in(folder: &Path) -> Vec<String> {
+/// What is in a folder: names, sorted, and inodes.
+pub(super) type Names = Vec<(String, u64)>;
+
+/// The names in a folder.
+pub(super) fn names_in(folder: &Path) -> Names {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    let named = |e: fs::DirEntry| Some((e.file_name().into_string().ok()?, e.ino()));
+    let mut names: Names = entries.filter_map(named).collect();
     names.sort_unstable();
     names
 }
 
-/// The rotated files of `live`, oldest first. `names`: those of its folder, sorted.
-pub(super) fn rotated(live: &Path, names: &[String]) -> Vec<PathBuf> {
+/// The rotated files of `live`, oldest first. `names`: those of its folder.
+pub(super) fn rotated(live: &Path, names: &Names) -> Vec<PathBuf> {
     let Some(name) = live.file_name().and_then(|n| n.to_str()) else { return Vec::new() };
-    let first = names.partition_point(|n| n.as_str() < name);
-    let like = names[first..].iter().take_while(|n| n.starts_with(name)).map(|n| live.with_file_name(n));
+    let first = names.partition_point(|(n, _)| n.as_str() < name);
+    let like = names[first..].iter().map(|(n, _)| n).take_while(|n| n.starts_with(name));
+    let like = like.map(|n| live.with_file_name(n));
     let aged = |path: PathBuf| Some((Age::of(&suffix(&path, live).filter(|s| !s.is_empty())?), path));
     let mut found: Vec<(Age, PathBuf)> = like.filter_map(aged).collect();
     found.sort();
@@ -139,12 +67,13 @@ fn suffix(path: &Path, live: &Path) -> Option<String> {
     (rest.is_empty() || is_rotation(rest)).then(|| rest.to_owned())
 }
 
-/// `.1`, `.20241120-080000`, `-20241120`: digits behind a point, or a date behind a dash; `-1` names one of several workers.
+/// `.1`, `.20241120-080000`, `.2024-11-20_10`, `-20241120`: digits behind a point, or a date behind a dash; `-1` names one of several
+/// workers.
 fn is_rotation(suffix: &str) -> bool {
     let digits = suffix.strip_prefix(['.', '-']).unwrap_or_default();
     let count = digits.bytes().filter(u8::is_ascii_digit).count();
     let starts = digits.starts_with(|c: char| c.is_ascii_digit()) && (suffix.starts_with('.') || count >= DATE_DIGITS);
-    starts && digits.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+    starts && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'T'))
 }
 
 /// Orders rotations from the oldest on.
@@ -170,8 +99,20 @@ impl Age {
 pub(super) struct Resume {
     pub(super) sibling: Sibling,
     pub(super) offset: u64,
+    /// How many bytes it is known to have.
+    pub(super) size: u64,
     /// Byte ranges to be read again first.
     pub(super) open: Vec<(u64, u64)>,
+}
+
+impl Resume {
+    pub(super) fn at(sibling: Sibling, position: &Position) -> Self {
+        Self { sibling, offset: position.settled, size: position.size, open: position.open.clone() }
+    }
+
+    fn from_the_beginning(sibling: Sibling) -> Self {
+        Self { sibling, offset: 0, size: 0, open: Vec::new() }
+    }
 }
 
 /// Where reading goes on.
@@ -197,36 +138,51 @@ pub(super) fn continuation(
     is_wanted: impl Fn(&Sibling) -> bool,
 ) -> Continuation {
     let mut found = Continuation { vanished: positions, ..Continuation::default() };
-    let matched: Vec<Option<Position>> = siblings
-        .iter()
-        .map(|sibling| {
-            let at = found.vanished.iter().position(|p| sibling.is(p, live))?;
-            Some(found.vanished.swap_remove(at))
-        })
-        .collect();
+    let matched = matches(&siblings, &mut found.vanished, live, &is_wanted);
     let last = siblings.len().saturating_sub(1);
-    let is_done = |p: &Position| p.finished && p.open.is_empty();
+    // Who still writes to a file that was let go is read further.
+    let is_done = |s: &Sibling, p: &Position| p.finished && p.open.is_empty() && (s.gzip || s.size <= p.settled);
     // Files are finished in order: what stands before one that is, was finished and forgotten.
-    let done = matched.iter().take(last).rposition(|p| p.as_ref().is_some_and(is_done));
+    let done = (0..last).rev().find(|i| matched[*i].as_ref().is_some_and(|p| is_done(&siblings[*i], p)));
     let first = done.or_else(|| matched.iter().position(Option::is_some));
     for (index, (sibling, position)) in siblings.into_iter().zip(matched).enumerate() {
         let is_before = first.is_some_and(|first| index < first);
         match position {
-            Some(p) if is_done(&p) && index < last => found.moved.extend(found.finished.replace(p)),
+            Some(p) if is_done(&sibling, &p) && index < last => found.moved.extend(found.finished.replace(p)),
             Some(p) => {
-                found.files.push(Resume { offset: p.settled, open: p.open.clone(), sibling });
+                found.files.push(Resume::at(sibling, &p));
                 found.moved.push(p);
             }
             None if is_before || first.is_none() && index < last && !is_wanted(&sibling) => {}
-            None => found.files.push(Resume { sibling, offset: 0, open: Vec::new() }),
+            None => found.files.push(Resume::from_the_beginning(sibling)),
         }
     }
     found
 }
 
+/// The position of each file, taken out of `positions`. Where the file itself is not found any more a copy of it will do, the newest
+/// first, unless it is older than what is wanted.
+fn matches(
+    siblings: &[Sibling],
+    positions: &mut Vec<Position>,
+    live: &Path,
+    is_wanted: &impl Fn(&Sibling) -> bool,
+) -> Vec<Option<Position>> {
+    let take = |positions: &mut Vec<Position>, is: &dyn Fn(&Position) -> bool| {
+        positions.iter().position(is).map(|at| positions.swap_remove(at))
+    };
+    let mut matched: Vec<Option<Position>> = siblings.iter().map(|s| take(positions, &|p| s.is(p, live))).collect();
+    for (sibling, matched) in siblings.iter().zip(&mut matched).rev().filter(|(_, matched)| matched.is_none()) {
+        *matched = take(positions, &|p| sibling.is_copy(p, live) && is_wanted(sibling));
+    }
+    matched
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::file::fingerprint;
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn rotations_are_ordered_from_the_oldest() {
@@ -260,6 +216,7 @@ mod tests {
         assert!(live("/x/a.log").is_empty() && live("/x/a.log.bak").is_empty() && live("/x/a-1").is_empty());
         let is = |path: &str| is_name_of(Path::new(path), Path::new("/x/a.log"));
         assert!(is("/x/a.log") && is("/x/a.log.1") && is("/x/a.log-20240101.gz"));
+        assert!(is("/x/a.log.2024-11-20_10") && is("/x/a.log.2024-11-20_10-30.gz") && is("/x/a.log.20241120T10"));
         assert!(!is("/x/a.log-debug.log") && !is("/x/a.log.1.log") && !is("/x/b.log"));
     }
 
@@ -296,6 +253,25 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_stands_for_a_file_that_was_emptied() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ["a.log.2", "a.log.1", "a.log"].map(|name| folder.path().join(name));
+        for path in &paths {
+            fs::write(path, "the same beginning\n").expect("written");
+        }
+        let open = || paths.iter().filter_map(|p| Sibling::open(p).ok().flatten()).collect::<Vec<_>>();
+        let known = position(&open()[2], &paths[2], 19);
+        fs::write(&paths[2], "another\n").expect("written");
+        let offsets = |known: &Position, wanted| -> Vec<u64> {
+            let found = continuation(open(), vec![known.clone()], &paths[2], |_| wanted);
+            found.files.iter().map(|f| f.offset).collect()
+        };
+        assert_eq!(offsets(&known, true), [19, 0], "the newest copy, and the file anew");
+        assert_eq!(offsets(&known, false), [0], "copies from before");
+        assert_eq!(offsets(&Position { settled: 20, ..known }, true), [0, 0, 0], "too short to be a copy");
+    }
+
+    #[test]
     fn rotated_files_that_no_position_knows_are_read_only_where_they_are_wanted() {
         let folder = tempfile::tempdir().expect("a folder");
         let paths = ["a.log.2", "a.log.1", "a.log"].map(|name| folder.path().join(name));
@@ -305,10 +281,15 @@ mod tests {
         let open = || paths.iter().filter_map(|p| Sibling::open(p).ok().flatten()).collect::<Vec<_>>();
         let count = |positions, wanted| continuation(open(), positions, &paths[2], |_| wanted).files.len();
         assert_eq!((count(Vec::new(), false), count(Vec::new(), true)), (1, 3));
-        let done = |index: usize| Position { finished: true, ..position(&open()[index], &paths[index], 3) };
+        let done = |index: usize| {
+            let sibling = &open()[index];
+            Position { finished: true, ..position(sibling, &paths[index], sibling.size) }
+        };
         assert_eq!(count(vec![done(0)], false), 2);
         let found = continuation(open(), vec![done(1), done(0)], &paths[2], |_| true);
         assert_eq!((found.files.len(), found.finished, found.moved), (1, Some(done(1)), vec![done(0)]));
+        let grown = Position { settled: 3, ..done(1) };
+        assert_eq!(count(vec![grown], false), 2, "it was written to after it was let go");
         let known = position(&open()[1], &paths[2], 3);
         assert_eq!(count(vec![known], false), 2, "what is newer than a known file was never read");
     }

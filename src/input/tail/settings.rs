@@ -1,6 +1,7 @@
 //! The options of a tail section, checked.
 
 use super::discover::Patterns;
+use super::held::HeldLimits;
 use super::tag::Tagging;
 use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
 use crate::parse::encoding::{Charset, Generic, Unicode};
@@ -129,11 +130,14 @@ crate::options! {
     }
 }
 
+/// Of `mem_limit`, the share of what is read of records whose end has not come.
+const OPEN_SHARE: u64 = 2;
+
 /// A section, ready to follow its files.
 pub(super) struct Settings {
     /// Number among the configuration's inputs.
     pub(super) number: usize,
-    /// Names its positions: the alias, else `path` as written.
+    /// Names its positions: the alias, else `path` as written; of several sections with one path the later ones are numbered.
     pub(super) name: String,
     pub(super) patterns: Patterns,
     pub(super) tagging: Tagging,
@@ -142,8 +146,12 @@ pub(super) struct Settings {
     pub(super) format: LineFormat,
     pub(super) charset: Charset,
     pub(super) options: TailOptions,
+    /// Bytes of one joined text.
     pub(super) joined_bytes_max: usize,
+    /// Bytes of the open texts of all files of all sections.
+    pub(super) open_bytes_max: usize,
     pub(super) mem_buf_limit: u64,
+    pub(super) held_limits: HeldLimits,
 }
 
 impl Settings {
@@ -170,13 +178,15 @@ impl Settings {
         }
         Some(Self {
             number,
-            name: shared.alias.unwrap_or_else(|| section.get("path").map(|e| e.value.clone()).unwrap_or_default()),
+            name: shared.alias.unwrap_or_else(|| path_as_written(section)),
             patterns: patterns?,
             tagging: tagging?,
             db: section.get("db").map(|e| section.resolve(&e.value)),
             format: format?,
             charset: charset?,
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
+            held_limits: HeldLimits::new(&config.service),
+            open_bytes_max: (config.service.mem_limit.0 / OPEN_SHARE) as usize,
             mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),
             options,
         })
@@ -198,6 +208,24 @@ impl Settings {
             DbSync::Full => Sync::Full,
             DbSync::Normal => Sync::Normal,
             DbSync::Off => Sync::Off,
+        }
+    }
+}
+
+/// All items of a list, since sections may differ in any of them.
+fn path_as_written(section: &Section) -> String {
+    section.all("path").map(|e| e.value.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Sections may read the same path, with other tags. Each has positions of its own.
+pub(super) fn number_equal_names(sections: &mut [Settings]) {
+    for at in 1..sections.len() {
+        let (before, rest) = sections.split_at_mut(at);
+        let name = &mut rest[0].name;
+        let is_taken = |name: &str| before.iter().any(|s| s.name == name);
+        if is_taken(name) {
+            let numbered = (2..).map(|n| format!("{name} #{n}")).find(|numbered| !is_taken(numbered));
+            *name = numbered.unwrap_or_default();
         }
     }
 }
@@ -287,11 +315,33 @@ fn charset(section: &Section, options: &TailOptions, report: &mut Report) -> Opt
 impl Settings {
     /// Of a section with these options, in a flow mapping.
     pub(super) fn for_test(options: &str) -> Self {
+        Self::all_for_test(&[options]).remove(0)
+    }
+
+    /// The same of several sections.
+    pub(super) fn all_for_test(sections: &[&str]) -> Vec<Self> {
         use crate::config::{Environment, Syntax, load_text};
-        let text = format!("pipeline: {{inputs: [{{name: tail, {options}}}]}}");
+        let sections: Vec<String> = sections.iter().map(|options| format!("{{name: tail, {options}}}")).collect();
+        let text = format!("pipeline: {{inputs: [{}]}}", sections.join(", "));
         let mut report = Report::default();
         let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
-        let settings = Self::new(&config.inputs[0], 0, 0, &config, &mut report);
+        let of = |(number, section)| Self::new(section, number, number, &config, &mut report);
+        let settings: Option<Vec<Self>> = config.inputs.iter().enumerate().map(of).collect();
         settings.unwrap_or_else(|| panic!("{report}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_section_has_a_name_of_its_own() {
+        let sections =
+            ["path: /a", "path: [/a, /b]", "path: [/c, /b]", "path: /a", "path: /x, alias: '/a #2'", "path: /a"];
+        let mut settings = Settings::all_for_test(&sections);
+        number_equal_names(&mut settings);
+        let names: Vec<&str> = settings.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["/a", "/a, /b", "/c, /b", "/a #2", "/a #2 #2", "/a #3"]);
     }
 }

@@ -1,6 +1,6 @@
 //! The tag of a file: `*` is its path with dots for slashes, `<name>` a group of `tag_regex`.
 
-use crate::config::{Report, Section};
+use crate::config::{Report, Section, read_expression};
 use regex::Regex;
 
 /// How a section's files are tagged.
@@ -12,16 +12,9 @@ pub(super) struct Tagging {
 
 impl Tagging {
     pub(super) fn new(section: &Section, template: String, regex: Option<&str>, report: &mut Report) -> Option<Self> {
-        let regex = match regex.map(|text| Regex::new(&from_ruby(text))) {
-            Some(Err(error)) => {
-                let at = section.get("tag_regex").map(|e| &e.value_at);
-                let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-                let what = format!("tag_regex is no regular expression: {}", why.trim_start_matches("error: "));
-                let hint = "a character that stands for itself needs a backslash before it, as in \\.log";
-                report.error(at, what, Some(hint.to_owned()));
-                return None;
-            }
-            other => other.and_then(Result::ok),
+        let regex = match regex.map(from_ruby) {
+            Some(text) => Some(read_expression(section, "tag_regex", &text, "\\.log", report)?),
+            None => None,
         };
         Some(Self { template, regex })
     }

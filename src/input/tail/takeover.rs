@@ -14,8 +14,9 @@
 //! written, nor of the current file when one of its rotations was written to since then.
 
 use super::file::fingerprint;
-use super::rotation::{Sibling, is_name_of, strip_gz};
+use super::rotation::{is_name_of, strip_gz};
 use super::settings::Settings;
+use super::siblings::Sibling;
 use crate::state::{FluentBitFile, Position, State, StateError};
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -135,7 +135,7 @@ struct File {
 
 impl Output for File {
     fn limits(&self) -> Limits {
-        Limits { bytes_max: BYTES_MAX, records_max: usize::MAX, linger: None, in_flight: 1 }
+        Limits { bytes_max: BYTES_MAX, records_max: usize::MAX, linger: None, in_flight: 1, ordered: false }
     }
 
     fn needs(&self) -> Needs {
@@ -189,9 +189,9 @@ impl Output for File {
 fn no_file(reason: &str) -> Outcome {
     if reason == MISSING {
         let message = "no file can be made of what the records say; hint: set `on_missing_field fallback` and `fallback_file` to keep them";
-        return Outcome::Refused { reason: MISSING, message: message.into() };
+        return Outcome::Unfit { reason: MISSING, message: message.into() };
     }
     let message =
         "the records name more files than `max_dynamic_files`; hint: raise it, or set `on_limit_reached fallback`";
-    Outcome::Refused { reason: destination::TOO_MANY, message: message.into() }
+    Outcome::Unfit { reason: destination::TOO_MANY, message: message.into() }
 }

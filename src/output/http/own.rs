@@ -78,7 +78,7 @@ pub(super) fn split_key(key: &str) -> (&str, Option<&str>) {
 
 /// All headers of a request: what the record says takes the place of what the configuration says.
 pub(super) fn headers(own: &str, configured: &HeaderMap) -> Result<HeaderMap, Outcome> {
-    let refused = |what: String| Outcome::Refused { reason: "no_body_or_headers", message: what };
+    let refused = |what: String| Outcome::Unfit { reason: "no_body_or_headers", message: what };
     let own: Map<String, Value> = serde_json::from_str(own)
         .map_err(|_| refused("a record has no text under `body_key`, or no map under `headers_key`".into()))?;
     let mut headers = configured.clone();

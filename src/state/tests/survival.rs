@@ -232,3 +232,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_input_with_a_new_name_finds_what_was_put_last_under_others() {
+    let state = State::open(None);
+    let named = |input: &str, settled| Change::Put { input: input.into(), position: position("/a.log", 1, settled) };
+    drop(state.commit(vec![named("one", 3), named("two", 5)]));
+    let found = |names: &[&str]| -> Vec<(String, u64)> {
+        state.positions_of_others(names).into_iter().map(|(input, p)| (input, p.settled)).collect()
+    };
+    assert_eq!(found(&["two", "three"]), [("one".to_owned(), 3)]);
+    assert_eq!(found(&["three"]), [("two".to_owned(), 5)]);
+    assert!(found(&["one", "two"]).is_empty());
+}

@@ -1,0 +1,119 @@
+//! Open requests, against an output that writes nothing.
+
+use super::*;
+use crate::config::{Environment, Report, Syntax, load_text};
+use crate::output::{Needs, OUTPUTS, Outcome, OutputContext, Request};
+use crate::record::{Record, Span};
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const BYTES_MAX: usize = 1000;
+
+/// Keys records by their text, if asked.
+struct Keyed {
+    null: Arc<dyn Output>,
+    keys: bool,
+}
+
+impl Output for Keyed {
+    fn limits(&self) -> Limits {
+        Limits { bytes_max: BYTES_MAX, ..self.null.limits() }
+    }
+    fn needs(&self) -> Needs {
+        self.null.needs()
+    }
+    fn keys_records(&self) -> bool {
+        self.keys
+    }
+    fn record_key(&self, batch: &Batch, record: usize, key: &mut String) {
+        key.push_str(&String::from_utf8_lossy(batch.bytes(batch.records[record].text)));
+    }
+    fn encode(&self, _: &Batch, _: usize, out: &mut Vec<u8>) {
+        out.push(b'.');
+    }
+    fn body(&self, _: &str, _: &Pieces, _: &mut Vec<u8>) {}
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        self.null.send(request)
+    }
+}
+
+fn null() -> Arc<dyn Output> {
+    let text = "pipeline: {outputs: [{name: 'null', match: '*'}]}";
+    let mut report = Report::default();
+    let environment = Environment::default();
+    let config = load_text(text, Syntax::Yaml, &environment, &mut report);
+    let plugin = OUTPUTS.iter().find(|p| p.name == "null").expect("an output");
+    let start = (plugin.configure)(&config.outputs[0], &mut report).expect("no mistake");
+    start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).expect("it starts")
+}
+
+fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
+    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys });
+    let (finished, receiver) = unbounded_channel();
+    let lane = Lane {
+        number: 0,
+        name: "out".into(),
+        limits: output.limits(),
+        output,
+        linger: Duration::from_secs(600),
+        matches: Match::default(),
+        finished,
+        spare: Mutex::default(),
+    };
+    let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(1 << 20, 1)));
+    (Pipeline::new(Vec::new(), vec![Arc::new(lane)], owners, vec![true], Vec::new()), receiver)
+}
+
+fn batch(texts: &[&str]) -> Batch {
+    let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), vec![(0, "key".into())])));
+    for text in texts {
+        let text: Span = batch.append(text.as_bytes());
+        batch.records.push(Record { text, bytes: 1, ..Record::default() });
+        batch.counts.read += 1;
+    }
+    batch
+}
+
+fn requests(receiver: &mut UnboundedReceiver<Finished>) -> Vec<(String, usize, Vec<u32>)> {
+    let mut found: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok())
+        .map(|f| (f.key.to_string(), f.pieces.list.len(), f.parts.iter().map(|p| p.pieces).collect()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_read_at_a_stop_shares_requests() {
+    let (pipeline, mut receiver) = pipeline(false);
+    pipeline.stop_lingering();
+    for _ in 0..3 {
+        pipeline.push(&mut batch(&["a", "b"]));
+    }
+    assert_eq!(requests(&mut receiver), []);
+    pipeline.tick();
+    assert_eq!(requests(&mut receiver), [("key".to_owned(), 6, vec![2, 2, 2])]);
+}
+
+#[test]
+fn neighbours_of_one_key_are_one_part() {
+    let (pipeline, mut receiver) = pipeline(true);
+    pipeline.push(&mut batch(&["a", "a", "b", "a"]));
+    pipeline.push(&mut batch(&["b", "a"]));
+    pipeline.stop_lingering();
+    let expect = [("keya".to_owned(), 4, vec![3, 1]), ("keyb".to_owned(), 2, vec![1, 1])];
+    assert_eq!(requests(&mut receiver), expect);
+    let many = vec!["a"; BYTES_MAX + 1];
+    pipeline.push(&mut batch(&many));
+    assert_eq!(requests(&mut receiver), [("keya".to_owned(), BYTES_MAX, vec![BYTES_MAX as u32])]);
+    pipeline.tick();
+    assert_eq!(requests(&mut receiver), [("keya".to_owned(), 1, vec![1])]);
+}
+
+#[test]
+fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
+    let (pipeline, _receiver) = pipeline(false);
+    let lane = &pipeline.lanes[0];
+    lane.recycle(Pieces { bytes: Vec::with_capacity(4 * BYTES_MAX), list: Vec::new() });
+    let held: Vec<usize> = lock(&lane.spare).iter().map(Pieces::held_bytes).collect();
+    assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
+}

@@ -1,0 +1,183 @@
+//! A finished request, on its way: what it holds, where that came from, and how it is taken apart.
+
+use super::ledger::Amount;
+use super::memory::{Held, Memory};
+use crate::net::Backoff;
+use crate::output::{Piece, Pieces};
+use crate::record::{Source, Ticket};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where pieces come from, for dead letters and the spool.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Read in this run.
+    Source(Arc<Source>),
+    /// Read from the spool: the names of its input and its source, as they were.
+    Spooled { input: Arc<str>, source: Arc<str> },
+}
+
+/// The pieces that a request holds of one batch.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) ticket: Ticket,
+    pub(super) pieces: u32,
+    pub(super) origin: Origin,
+}
+
+/// Where a request may stay while it is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// In memory, and from there in the spool.
+    Memory,
+    /// In memory only: no frame of the spool can hold it.
+    MemoryOnly,
+    /// It was read from the spool, and stays there until it is settled.
+    Spool,
+}
+
+/// What its failed attempts left behind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Retry {
+    pub(super) attempts: u32,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) not_before: Option<Instant>,
+    /// Refused alone: how much of its key had arrived since the search began.
+    pub(super) refused_at: Option<u64>,
+    /// Refused alone, though others of its request arrived before, and asked again after a while: the next refusal is final.
+    pub(super) asked_again: bool,
+}
+
+/// A request as the pipeline hands it over.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) key: Arc<str>,
+    pub(super) pieces: Pieces,
+    /// In the order of the pieces.
+    pub(super) parts: Vec<Part>,
+    /// When its first record came.
+    pub(super) since: Instant,
+    /// When its linger was over.
+    pub(super) closed: Instant,
+    pub(super) home: Home,
+    pub(super) retry: Retry,
+    /// The memory that it is counted with.
+    pub(super) held: Held,
+}
+
+impl Finished {
+    pub(super) fn amount(&self) -> Amount {
+        Amount { records: self.pieces.list.len() as u64, bytes: self.pieces.source_bytes() }
+    }
+
+    /// Nothing of it needs further care.
+    pub(super) fn settle(&mut self) {
+        for part in self.parts.drain(..) {
+            part.ticket.settle(part.pieces);
+        }
+    }
+
+    /// The bytes of one piece.
+    pub(super) fn piece(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.pieces.list[index - 1].end as usize };
+        &self.pieces.bytes[start..self.pieces.list[index].end as usize]
+    }
+
+    /// Where a piece comes from.
+    pub(super) fn origin(&self, index: usize) -> Option<&Origin> {
+        let mut before = 0;
+        let holds = |part: &&Part| {
+            before += part.pieces as usize;
+            before > index
+        };
+        self.parts.iter().find(holds).map(|part| &part.origin)
+    }
+
+    /// A request of the pieces that `keep` says yes to, in order, with their share of the tickets. The caller has to see that each piece
+    /// is in one request alone.
+    pub(super) fn part_of(&self, memory: &Arc<Memory>, keep: impl Fn(usize) -> bool) -> Self {
+        let mut pieces = Pieces::default();
+        let mut parts = Vec::new();
+        let mut index = 0;
+        for part in &self.parts {
+            let mut kept = 0;
+            for _ in 0..part.pieces {
+                if keep(index) {
+                    pieces.bytes.extend_from_slice(self.piece(index));
+                    pieces.list.push(Piece { end: pieces.bytes.len() as u32, ..self.pieces.list[index] });
+                    kept += 1;
+                }
+                index += 1;
+            }
+            if kept > 0 {
+                parts.push(Part { ticket: part.ticket.clone(), pieces: kept, origin: part.origin.clone() });
+            }
+        }
+        let held = memory.hold(self.held.output(), pieces.held_bytes()).with_age_of(&self.held);
+        let Self { since, closed, home, .. } = *self;
+        Self { key: Arc::clone(&self.key), pieces, parts, since, closed, home, retry: self.retry.clone(), held }
+    }
+
+    /// Two requests of about half the records each, in order.
+    pub(super) fn halves(&self, memory: &Arc<Memory>) -> [Self; 2] {
+        let middle = self.pieces.list.len() / 2;
+        [self.part_of(memory, |index| index < middle), self.part_of(memory, |index| index >= middle)]
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::record::SourceDraft;
+
+    /// Pieces of these texts, one part for each number, as many as it says.
+    pub(in crate::agent) fn finished(memory: &Arc<Memory>, texts: &[&str], parts: &[u32]) -> (Finished, Vec<Ticket>) {
+        let mut pieces = Pieces::default();
+        for text in texts {
+            pieces.bytes.extend_from_slice(text.as_bytes());
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: text.len() as u32 });
+        }
+        let tickets: Vec<Ticket> = parts.iter().map(|_| Ticket::default()).collect();
+        let part = |(ticket, pieces): (&Ticket, &u32)| {
+            ticket.add(*pieces);
+            let source = Source::new(SourceDraft::default(), Vec::new());
+            Part { ticket: ticket.clone(), pieces: *pieces, origin: Origin::Source(Arc::new(source)) }
+        };
+        let parts = tickets.iter().zip(parts).map(part).collect();
+        let held = memory.hold(0, pieces.held_bytes());
+        let now = Instant::now();
+        let (home, retry) = (Home::Memory, Retry::default());
+        (Finished { key: "k".into(), pieces, parts, since: now, closed: now, home, retry, held }, tickets)
+    }
+
+    #[test]
+    fn halves_have_all_pieces_and_all_tickets() {
+        let memory = Arc::new(Memory::new(1000, 1));
+        let (finished, tickets) = finished(&memory, &["aa", "bb", "cc", "dd", "ee"], &[1, 4]);
+        let [first, second] = finished.halves(&memory);
+        assert_eq!((first.pieces.bytes.as_slice(), second.pieces.bytes.as_slice()), (&b"aabb"[..], &b"ccddee"[..]));
+        assert_eq!(second.pieces.list.iter().map(|p| p.end).collect::<Vec<_>>(), [2, 4, 6]);
+        let count = |half: &Finished| half.parts.iter().map(|p| p.pieces).sum::<u32>();
+        assert_eq!((count(&first), count(&second)), (2, 3));
+        drop(finished);
+        for mut half in [first, second] {
+            half.settle();
+        }
+        assert!(tickets.iter().all(Ticket::is_settled));
+        assert_eq!(memory.held(0), 0);
+    }
+
+    #[test]
+    fn pieces_are_taken_out_one_by_one() {
+        let memory = Arc::new(Memory::new(1000, 1));
+        let (whole, tickets) = finished(&memory, &["a", "bb", "", "dddd"], &[2, 1, 1]);
+        let odd = whole.part_of(&memory, |index| index % 2 == 1);
+        assert_eq!(odd.pieces.bytes, b"bbdddd");
+        assert_eq!(odd.amount(), Amount { records: 2, bytes: 6 });
+        assert_eq!(odd.parts.iter().map(|p| p.pieces).collect::<Vec<_>>(), [1, 1]);
+        let mut even = whole.part_of(&memory, |index| index % 2 == 0);
+        assert_eq!((even.piece(0), even.piece(1)), (&b"a"[..], &b""[..]));
+        even.settle();
+        assert_eq!(tickets.iter().map(Ticket::is_settled).collect::<Vec<_>>(), [false, true, false]);
+    }
+}

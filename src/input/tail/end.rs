@@ -1,0 +1,173 @@
+//! Files and chains end: what is left of them is sent, and they are let go when all of it is settled.
+
+use super::chain::{Chain, position_of};
+use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
+use super::file::Content;
+use super::follow::{Follower, give_up, now_ns};
+use crate::parse::LineFormat;
+use crate::record::Ticket;
+use crate::state::Position;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+impl Follower {
+    /// Lets go of files that have come to their end, and of the chain when it was the last.
+    pub(super) fn end_files(&mut self, id: u64, now: Instant) {
+        let Some(chain) = self.chains.get(&id) else { return };
+        let wait = self.inputs[chain.input].options.rotate_wait.0;
+        let over: Vec<usize> = (0..chain.files.len()).filter(|i| chain.is_over(*i, wait, now)).collect();
+        for index in over {
+            let Some(chain) = self.chains.get(&id) else { return };
+            let is_last = index + 1 == chain.files.len();
+            self.flush_half_line(id, index, true);
+            if is_last {
+                self.flush_joiner(id);
+            }
+            self.close(id, index);
+        }
+        self.forget_settled(id);
+    }
+
+    pub(super) fn close(&mut self, id: u64, index: usize) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let number = self.inputs[chain.input].number;
+        let file = &mut chain.files[index];
+        if let Some(error) = file.damage.take() {
+            give_up(file, &error, &*self.context.pipe, number);
+        }
+        file.content = Content::Closed;
+        file.progress.dirty = true;
+        self.by_identity.remove(&(chain.input, file.device, file.inode));
+    }
+
+    /// Closed files whose every record is settled leave the chain; their rows stay only as long as they are of use.
+    fn forget_settled(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let input = chain.input;
+        let name = &self.inputs[input].name;
+        let (mut rows, mut done, mut is_readable) = (Vec::new(), Vec::new(), false);
+        super::positions::changes(chain, name, &mut rows);
+        while chain
+            .files
+            .front()
+            .is_some_and(|f| f.is_closed() && f.progress.is_settled() && f.progress.open.is_empty())
+            && chain.overwritten.is_empty()
+        {
+            let Some(file) = chain.files.pop_front() else { break };
+            is_readable |= !file.unreadable;
+            chain.finished.push(Position { finished: true, ..position_of(&file) });
+            // The newest finished file tells a restart where the chain goes on, by its compressed copy if it is deleted.
+            let keep = usize::from(!file.is_deleted() || !chain.files.is_empty());
+            let end = chain.finished.len() - keep;
+            done.extend(chain.finished.drain(..end));
+        }
+        // A row may have passed to a new file that got the inode.
+        done.retain(|p| !chain.files.iter().any(|f| f.inode == p.inode && f.path == p.path));
+        self.changes.extend(rows.into_iter().map(|row| (input, row)));
+        self.remove_rows(input, &done);
+        // Its name may lead to a file (again) that could not be told from this one as long as this one was kept.
+        if is_readable && self.chains.get(&id).is_some_and(|c| c.files.is_empty()) {
+            self.recheck(id);
+        } else {
+            self.forget_if_empty(id);
+        }
+    }
+
+    /// The chain goes with its name; a link whose file is away keeps it, because only the link says what may come back.
+    pub(super) fn forget_if_empty(&mut self, id: u64) {
+        let leads_elsewhere = |c: &Chain| match fs::canonicalize(&c.link) {
+            Ok(real) => real != c.real,
+            Err(_) => c.link.symlink_metadata().is_err(),
+        };
+        if self.chains.get(&id).is_some_and(|c| c.files.is_empty() && leads_elsewhere(c)) {
+            self.forget_chain(id);
+        }
+    }
+
+    fn forget_chain(&mut self, id: u64) {
+        let Some(chain) = self.chains.remove(&id) else { return };
+        let names: Vec<(usize, PathBuf)> =
+            self.by_path.extract_if(|_, chain| *chain == id).map(|(key, _)| key).collect();
+        // Another file of that name may follow: what is read of this chain is not read again.
+        self.known[chain.input].give_back(chain.finished);
+        let folder = chain.real.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let left = self.chains_in.get(&folder).map_or(0, |count| count - 1);
+        if left > 0 {
+            self.chains_in.insert(folder, left);
+        } else {
+            self.chains_in.remove(&folder);
+            self.unwatch_if_unused(&folder);
+        }
+        tracing::debug!(path = %chain.link.display(), "no longer followed");
+        // It may have got another name that is asked for.
+        for (input, path) in names.into_iter().filter(|(_, path)| *path != chain.link && *path != chain.real) {
+            if self.inputs[input].patterns.takes(&path) {
+                self.found(input, &path);
+            }
+        }
+    }
+
+    pub(super) fn unwatch_if_unused(&mut self, folder: &Path) {
+        if !self.chains_in.contains_key(folder) && !self.inputs.iter().any(|i| i.patterns.pass(folder)) {
+            self.watcher.unwatch(folder);
+        }
+    }
+
+    /// Sends what stands behind the last line end; `mark` says that it is only a part of a line.
+    pub(super) fn flush_half_line(&mut self, id: u64, index: usize, mark: bool) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let settings = &self.inputs[chain.input];
+        let file = &mut chain.files[index];
+        self.batch.reset(&chain.source, key_names(settings));
+        let got = match file.fill(&mut self.batch.text, settings.line_bytes_max() + LINE_END_BYTES_MAX) {
+            Ok(got) => got,
+            Err(error) => return give_up(file, &error, &*self.context.pipe, settings.number),
+        };
+        if file.skipping {
+            // Nothing of its line is wanted any more: the position need not stay before it.
+            file.skipping = !mark;
+            file.progress.push(Ticket::default(), file.read);
+            return;
+        }
+        if got == 0 {
+            return;
+        }
+        let (charset, now_ns) = (settings.charset.of_file(file.first), now_ns());
+        let (clock, joiner, offset) = (&mut self.clock, &mut chain.joiner, file.read);
+        let mut cutting = Cutting { settings, charset, clock, joiner, offset, now_ns };
+        let start = cutting.lines(&mut self.batch);
+        let consumed = cutting.last_line(&mut self.batch, start..got, mark);
+        self.hand_over(id, index, got, consumed);
+    }
+
+    /// `docker_mode_flush`: what is open goes when its files are read to their ends and have not grown for so long.
+    pub(super) fn flush_quiet(&mut self) {
+        let is_quiet = |chain: &Chain| {
+            let settings = &self.inputs[chain.input];
+            let wait = settings.options.docker_mode_flush.0;
+            matches!(settings.format, LineFormat::DockerMode(_))
+                && chain.joiner.is_open()
+                && chain.next_unread().is_none()
+                && chain.files.iter().all(|f| f.grown.elapsed() >= wait)
+        };
+        let quiet: Vec<u64> = self.chains.iter().filter(|(_, chain)| is_quiet(chain)).map(|(id, _)| *id).collect();
+        quiet.into_iter().for_each(|id| self.flush_joiner(id));
+    }
+
+    /// Sends open records as they are, because nothing follows any more.
+    pub(super) fn flush_joiner(&mut self, id: u64) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        if !chain.joiner.is_open() || chain.files.is_empty() {
+            return;
+        }
+        let settings = &self.inputs[chain.input];
+        self.batch.reset(&chain.source, key_names(settings));
+        cut::flush_joiner(settings, &mut chain.joiner, &mut self.batch);
+        self.context.pipe.push(&mut self.batch);
+        let index = chain.files.len() - 1;
+        let end = chain.files[index].read;
+        chain.files[index].progress.push(self.batch.ticket.clone(), end);
+        chain.note_pieces(index);
+    }
+}

@@ -4,10 +4,10 @@
 //!            one cache-hot pass, no queues between                         tokio, 2 threads
 //!  ┌───────────────────────────────────────────────────────────┐   ┌────────────────────────────┐
 //!  files ─▶ input/tail ─▶ parse/ ─▶ (filter/) ─▶ output.encode ─▶ open request ─▶ agent/delivery ─▶ HTTP, stdout …
-//!             ▲  ▲                                             │                        │
-//!             │  └─ room? agent/memory (bytes per output) ◀────┴────────────────────────┤
-//!             │                                                                         │
-//!             └── settled positions (state/, SQLite) ◀── tickets ◀── delivered │ refused │ given up
+//!             ▲  ▲                                             │                        │    ▲
+//!             │  └─ room? agent/memory (bytes per output) ◀────┴────────────────────────┤    │  undelivered for 5 s, or the share is full
+//!             │                                                                         ▼    │
+//!             └── settled positions (state/, SQLite) ◀── tickets ◀── delivered │ refused │ given up │ synced in spool/
 //! ```
 //!
 //! The nine words:
@@ -21,8 +21,8 @@
 //! | route | the outputs that a source's records go to; found once per source | `Source::outputs` |
 //! | request | encoded pieces of one destination, ready to send | `output::Request` |
 //! | position | how far a file has been settled: identity, byte offset, open pieces | `state::Position` |
-//! | settle | a record is settled when every output that it is routed to has delivered it, or refused or given it up and counted that | `record::Ticket` |
-//! | spool | an output's disk buffer (not there yet) | |
+//! | settle | a record is settled when every output that it is routed to has delivered it, has it synced in its spool, or refused or gave it up and counted that | `record::Ticket` |
+//! | spool | an output's disk buffer: an append-only log of encoded pieces | `spool::Spool` |
 //!
 //! ARCHITECTURE.md says the rest: the life of a record, the invariants, what is handled where.
 

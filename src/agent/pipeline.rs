@@ -5,13 +5,14 @@ use super::ledger::{Amount, Ledger};
 use super::memory::Memory;
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
-use crate::filter::{Filter, Plan};
+use crate::filter::{Each, Filter, FilterContext, Plan};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
-use crate::record::{Batch, Source, SourceDraft};
+use crate::record::{Batch, Source, SourceDraft, Stale};
+use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -19,6 +20,9 @@ use tokio::sync::mpsc::UnboundedSender;
 const SPARE_MAX: usize = 4;
 /// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
 const SPARE_BYTES_MAX: usize = 4 << 20;
+
+/// Sources with filters up to which those that are gone are not looked for.
+const STEPS_MIN: usize = 64;
 
 /// An output as the pipeline and the delivery share it.
 pub(super) struct Lane {
@@ -61,9 +65,20 @@ struct Filtering {
     filter: Box<dyn Filter>,
 }
 
+/// The filters that a source passes.
+struct Steps {
+    source: Weak<Source>,
+    /// By number; those that look at its records do so.
+    list: Vec<(usize, Option<Box<dyn Each>>)>,
+}
+
 #[derive(Default)]
 struct Building {
     filters: Vec<Filtering>,
+    /// By the number of the source, of those that pass any.
+    steps: HashMap<u64, Steps>,
+    /// How many of them there may be before those of sources that are gone are looked for.
+    steps_max: usize,
     open: Vec<HashMap<Arc<str>, Open>>,
     amounts: Vec<(usize, Amount)>,
 }
@@ -100,7 +115,7 @@ impl Pipeline {
             .collect();
         let open = lanes.iter().map(|_| HashMap::new()).collect();
         Self {
-            building: Mutex::new(Building { filters, open, amounts: Vec::new() }),
+            building: Mutex::new(Building { filters, open, ..Building::default() }),
             lanes,
             ledger,
             memory,
@@ -110,6 +125,44 @@ impl Pipeline {
             beat: AtomicU64::new(0),
             started: Instant::now(),
         }
+    }
+
+    /// The work that filters have beside the data path.
+    pub(super) fn filter_tasks(&self, context: impl Fn() -> FilterContext) -> Vec<BoxFuture<'static, ()>> {
+        let filters = &mut lock(&self.building).filters;
+        filters.iter_mut().filter_map(|step| step.filter.task(context())).collect()
+    }
+
+    /// Asks the filters about a source, and finds its outputs.
+    fn plan(&self, building: &mut Building, mut draft: SourceDraft) -> Option<Arc<Source>> {
+        draft.first_asked.get_or_insert_with(Instant::now);
+        let origin = (!building.filters.is_empty()).then(|| Box::new(draft.clone()));
+        draft.stale = Stale::default();
+        let (mut list, mut waits) = (Vec::new(), false);
+        for (number, step) in building.filters.iter_mut().enumerate() {
+            if waits || !step.matches.takes(&draft.tag) {
+                continue;
+            }
+            match step.filter.plan(&mut draft) {
+                Plan::Pass => list.push((number, None)),
+                Plan::Each(each) => list.push((number, Some(each))),
+                Plan::NotYet => waits = true,
+                Plan::Drop(_) => return None,
+            }
+        }
+        let lanes = self.lanes.iter().filter(|l| self.routable[draft.input] && l.matches.takes(&draft.tag));
+        let outputs = lanes
+            .map(|lane| {
+                let mut key = String::new();
+                lane.output.key(&draft, &mut key);
+                (lane.number, key.into())
+            })
+            .collect();
+        let source = Arc::new(Source { origin, waits, ..Source::new(draft, outputs) });
+        if !list.is_empty() && !waits {
+            building.keep(&source, list);
+        }
+        Some(source)
     }
 
     /// What passed each filter.
@@ -268,29 +321,39 @@ impl Pipeline {
     }
 }
 
-impl Pipe for Pipeline {
-    fn open(&self, mut draft: SourceDraft) -> Option<Arc<Source>> {
-        let building = &mut *lock(&self.building);
-        for step in &mut building.filters {
-            if !step.matches.takes(&draft.tag) {
-                continue;
-            }
-            if let Plan::Drop(_) = step.filter.plan(&mut draft) {
-                return None;
-            }
+impl Building {
+    /// Keeps the steps of a source until it is gone.
+    fn keep(&mut self, source: &Arc<Source>, list: Vec<(usize, Option<Box<dyn Each>>)>) {
+        if self.steps.len() >= self.steps_max {
+            self.steps.retain(|_, steps| steps.source.strong_count() > 0);
+            self.steps_max = (self.steps.len() * 2).max(STEPS_MIN);
         }
-        let lanes = self.lanes.iter().filter(|l| self.routable[draft.input] && l.matches.takes(&draft.tag));
-        let outputs = lanes
-            .map(|lane| {
-                let mut key = String::new();
-                lane.output.key(&draft, &mut key);
-                (lane.number, key.into())
-            })
-            .collect();
-        Some(Arc::new(Source::new(draft, outputs)))
+        self.steps.insert(source.number, Steps { source: Arc::downgrade(source), list });
+    }
+}
+
+fn amount_of(batch: &Batch) -> Amount {
+    let bytes = batch.records.iter().map(|r| u64::from(r.bytes)).sum();
+    Amount { records: batch.records.len() as u64, bytes }
+}
+
+impl Pipe for Pipeline {
+    fn open(&self, draft: SourceDraft) -> Option<Arc<Source>> {
+        self.plan(&mut lock(&self.building), draft)
     }
 
-    fn admit(&self, source: &Source) -> Admission {
+    fn admit(&self, source: &mut Arc<Source>) -> Admission {
+        if source.is_stale()
+            && let Some(origin) = &source.origin
+        {
+            match self.plan(&mut lock(&self.building), (**origin).clone()) {
+                Some(planned) => *source = planned,
+                None => return Admission::LeftOut,
+            }
+        }
+        if source.waits {
+            return Admission::NotYet;
+        }
         let free = source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
         if free { Admission::Go } else { Admission::Full }
     }
@@ -312,16 +375,20 @@ impl Pipe for Pipeline {
     fn push(&self, batch: &mut Batch) {
         let building = &mut *lock(&self.building);
         let lanes = &self.lanes;
-        if batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
+        let steps = building.steps.get_mut(&batch.source.number);
+        let is_looked_at = steps.as_ref().is_some_and(|steps| steps.list.iter().any(|(_, each)| each.is_some()));
+        if is_looked_at || batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
             batch.check_utf8();
         }
-        let records = Amount {
-            records: batch.records.len() as u64,
-            bytes: batch.records.iter().map(|r| u64::from(r.bytes)).sum(),
-        };
-        for step in building.filters.iter_mut().filter(|f| f.matches.takes(&batch.source.draft.tag)) {
-            step.passed.add(records);
+        let read = batch.text.len();
+        for (number, each) in steps.into_iter().flat_map(|steps| &mut steps.list) {
+            if let Some(each) = each {
+                each.apply(batch);
+            }
+            building.filters[*number].passed.add(amount_of(batch));
         }
+        batch.check_appended(read);
+        let records = amount_of(batch);
         building.amounts.clear();
         building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
         // Before the delivery can see the requests: pending is never below what was delivered.

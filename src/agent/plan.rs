@@ -5,7 +5,7 @@ use crate::config::{
     Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
     SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
 };
-use crate::filter::{FILTERS, Filter};
+use crate::filter::{FILTERS, Filter, FilterConfig};
 use crate::input::{INPUTS, Input, InputContext};
 use crate::output::{OUTPUTS, Start};
 use crate::parse;
@@ -51,7 +51,7 @@ impl Plan {
         parse::check_sections(&config.parsers, report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
-        let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, report)).collect();
+        let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, config, report)).collect();
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         check_processors(config, report);
         check_aliases(&config.inputs, report);
@@ -222,14 +222,14 @@ fn plan_inputs(config: &Config, report: &mut Report) -> Vec<Box<dyn Input>> {
     inputs
 }
 
-fn plan_filter(section: &Section, report: &mut Report) -> Option<(Match, Box<dyn Filter>)> {
+fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Match, Box<dyn Filter>)> {
     let Some(plugin) = FILTERS.iter().find(|p| p.name == section.name) else {
         unknown(section, FILTERS.iter().map(|p| p.name), report);
         return None;
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter = (plugin.configure)(section, report);
+    let filter = (plugin.configure)(section, &FilterConfig { parsers: &config.parsers }, report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

@@ -12,6 +12,7 @@ use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, ServiceOptions, StorageSync};
+use crate::filter::FilterContext;
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::record::time::{DateFormat, push_date};
@@ -101,6 +102,7 @@ async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u
         return Ok(());
     }
     running.start_deliveries()?;
+    running.start_filters(&state);
     let (ended, mut all_ended) = mpsc::unbounded_channel();
     let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
     let context = |stop: &Arc<Stop>| Context {
@@ -303,6 +305,19 @@ impl Running {
             self.deliveries.push(tokio::spawn(delivery.run(receiver, spooling)));
         }
         Ok(())
+    }
+
+    /// Starts the work that filters have beside the data path; it ends with the runtime.
+    fn start_filters(&self, state: &Arc<State>) {
+        let context = || {
+            let pipeline = Arc::clone(&self.pipeline);
+            FilterContext {
+                environment: self.plan.environment.clone(),
+                state: Arc::clone(state),
+                wake: Arc::new(move || pipeline.made_room()),
+            }
+        };
+        self.pipeline.filter_tasks(context).into_iter().for_each(|task| _ = tokio::spawn(task));
     }
 
     fn serve(&self, lanes: Vec<WatchedLane>, state: Arc<State>) -> Result<(), RunError> {

@@ -12,7 +12,7 @@
 //! path  /var/log/pods/NAMESPACE_POD_UID/CONTAINER/N.log           pod_id (and the first three where the tag has none)
 //! ```
 
-use super::{Filter, FilterPlugin, Plan};
+use super::{Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
 use crate::record::SourceDraft;
 use serde_json::{Map, Value};
@@ -92,7 +92,7 @@ crate::options! {
     }
 }
 
-fn configure(section: &Section, report: &mut Report) -> Option<Box<dyn Filter>> {
+fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let options = KubernetesOptions::from_section(section, report)?;
     Some(Box::new(Kubernetes { prefix: options.kube_tag_prefix }))
 }
@@ -194,7 +194,7 @@ mod tests {
             ..SourceDraft::default()
         };
         let mut filter = Kubernetes { prefix: "kube.var.log.containers.".into() };
-        assert_eq!(filter.plan(&mut draft), Plan::Pass);
+        assert!(matches!(filter.plan(&mut draft), Plan::Pass));
         assert_eq!(draft.shared.first().map(|s| s.value.to_string()).as_deref(), expect, "{tag}");
     }
 

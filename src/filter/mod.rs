@@ -1,23 +1,58 @@
-//! Filters: asked once per source, before its first record.
+//! Filters: asked once per source, before its first record, and again when what they know of it has changed. Only what must
+//! look at each record gets to see them.
 
 mod kubernetes;
 
-use crate::config::{Opt, Report, Section};
-use crate::record::{DropReason, SourceDraft};
+use crate::config::{Environment, Opt, Report, Section};
+use crate::record::{Batch, DropReason, SourceDraft};
+use crate::state::State;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
 
 /// What a filter wants with a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
     /// Its records pass as they are, with what the filter added to the source.
     Pass,
     /// None of its records is wanted.
     Drop(DropReason),
+    /// What it needs to know of the source is not there yet: nothing of it is read, and the filter is asked again soon.
+    NotYet,
+    /// It looks at each record.
+    Each(Box<dyn Each>),
 }
 
 /// Changes what a source's records share, or leaves the source out.
 pub trait Filter: Send {
-    /// Looks at a source.
+    /// Looks at a source. Asked again while it said [`Plan::NotYet`], and after [`SourceDraft::stale`] was set.
     fn plan(&mut self, source: &mut SourceDraft) -> Plan;
+
+    /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
+    fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+}
+
+/// The part of a filter that looks at the records of one source. No I/O, no waiting.
+pub trait Each: Send {
+    /// Changes the records in place. What it takes out it counts: [`Batch::retain`].
+    fn apply(&mut self, batch: &mut Batch);
+}
+
+/// What a filter's task runs with.
+pub struct FilterContext {
+    /// Proxies, the node's name, where the API is.
+    pub environment: Environment,
+    /// What is kept over a restart.
+    pub state: Arc<State>,
+    /// Wakes the inputs, so that they ask again for sources that wait or are stale.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// What a section is checked with.
+#[derive(Debug, Clone, Copy)]
+pub struct FilterConfig<'a> {
+    /// The sections of parsers.
+    pub parsers: &'a [Section],
 }
 
 /// A filter of the registry.
@@ -31,7 +66,7 @@ pub struct FilterPlugin {
     /// What differs from Fluent Bit on purpose, and why; one list per group.
     pub deviations: &'static [&'static [(&'static str, &'static str)]],
     /// Checks a section.
-    pub configure: fn(&Section, &mut Report) -> Option<Box<dyn Filter>>,
+    pub configure: fn(&Section, &FilterConfig<'_>, &mut Report) -> Option<Box<dyn Filter>>,
 }
 
 /// Every filter there is.

@@ -17,6 +17,10 @@ pub enum Admission {
     Go,
     /// An output of this source is full; read another one, the [`Wake`] tells when to ask again.
     Full,
+    /// A filter does not know enough of this source yet; read another one, ask again soon.
+    NotYet,
+    /// A filter knows now that nothing of this source is wanted.
+    LeftOut,
 }
 
 /// Something of a file could not be read any more; the `reason` label of the metrics.
@@ -64,8 +68,8 @@ pub struct Gauges {
 pub trait Pipe: Send + Sync {
     /// Asks the filters about a source and finds its outputs. `None`: a filter leaves it out.
     fn open(&self, draft: SourceDraft) -> Option<Arc<Source>>;
-    /// Is there room for more of this source?
-    fn admit(&self, source: &Source) -> Admission;
+    /// May more of this source be read? Where filters know something new of it, the source is another one afterwards.
+    fn admit(&self, source: &mut Arc<Source>) -> Admission;
     /// Sends what waits for company at once, because the reader waits for room.
     fn hurry(&self, source: &Source);
     /// Hands over a batch; its memory comes back empty.

@@ -249,6 +249,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
         tag: piece.tag,
         shape: Shape::Container,
         truncated,
+        owns_shared: false,
     }
 }
 

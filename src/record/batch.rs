@@ -7,7 +7,7 @@
 //! ```
 //! A batch belongs to the thread that reads: it is cleared and filled again, so that the fast path allocates nothing.
 
-use super::{DropReason, Field, KeyNames, Source, Ticket};
+use super::{DropReason, Field, KeyNames, Shared, Source, Ticket};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -94,6 +94,8 @@ pub struct Record {
     pub shape: Shape,
     /// Cut at a limit.
     pub truncated: bool,
+    /// What its source shares is among its own fields: [`Batch::own_shared`].
+    pub owns_shared: bool,
 }
 
 /// What reading a batch adds to the ledger.
@@ -149,6 +151,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Of all records.
     pub fields: Vec<Field>,
+    /// Keys and constants in the arena: [`Batch::intern`].
+    pub(super) interned: Vec<Span>,
     /// The part of `text` that no record points into: half a line at the end of a block, which comes again with the next one.
     pub unread: Range<usize>,
     /// The whole of `text` is known to be UTF-8, but for the unread part.
@@ -168,6 +172,7 @@ impl Batch {
             text: Vec::new(),
             records: Vec::new(),
             fields: Vec::new(),
+            interned: Vec::new(),
             unread: 0..0,
             utf8: false,
             ticket: Ticket::default(),
@@ -184,6 +189,7 @@ impl Batch {
         self.text.clear();
         self.records.clear();
         self.fields.clear();
+        self.interned.clear();
         self.unread = 0..0;
         self.utf8 = false;
         self.ticket = Ticket::default();
@@ -197,10 +203,21 @@ impl Batch {
         self.utf8 = is_utf8(self.text.get(..self.unread.start)) && is_utf8(self.text.get(self.unread.end..));
     }
 
+    /// The same after filters: they have appended what stands from `from` on.
+    pub fn check_appended(&mut self, from: usize) {
+        self.utf8 = self.utf8 && simdutf8::basic::from_utf8(&self.text[from..]).is_ok();
+    }
+
     /// The bytes of a span.
     #[inline]
     pub fn bytes(&self, span: Span) -> &[u8] {
         span.of(&self.text)
+    }
+
+    /// What a record shares with its source.
+    #[inline]
+    pub fn shared_of(&self, record: &Record) -> &[Shared] {
+        if record.owns_shared { &[] } else { &self.source.draft.shared }
     }
 
     /// A record's fields.

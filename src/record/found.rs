@@ -116,13 +116,13 @@ impl Batch {
     /// The value under a key of a record: its own, else one that its source shares, as it would be sent.
     pub fn find(&self, record: usize, key: &[u8]) -> Option<Found<'_>> {
         let record = self.records.get(record)?;
-        let shared = self.source.draft.shared.iter().find(|s| s.key.as_bytes() == key);
+        let shared = self.shared_of(record).iter().find(|s| s.key.as_bytes() == key);
         if let Some(shared) = shared.filter(|s| s.wins) {
-            return Some(value_of(shared));
+            return Some(Found::Json(shared.value_json()));
         }
         let field = self.fields_of(record).iter().rev().find(|f| self.bytes(f.key) == key);
         let field = field.map(|f| self.found(f.value));
-        field.or_else(|| shared.map(value_of)).or_else(|| self.virtual_value(record, key))
+        field.or_else(|| shared.map(|s| Found::Json(s.value_json()))).or_else(|| self.virtual_value(record, key))
     }
 
     /// What the shape of a record gives beside its fields.
@@ -147,7 +147,7 @@ impl Batch {
     pub fn each_member<'a>(&'a self, record: usize, take: &mut impl FnMut(&'a [u8], Found<'a>)) {
         let Some(record) = self.records.get(record) else { return };
         self.each_virtual(record, take);
-        let (fields, shared) = (self.fields_of(record), &self.source.draft.shared);
+        let (fields, shared) = (self.fields_of(record), self.shared_of(record));
         for field in fields {
             let key = self.bytes(field.key);
             if !shared.iter().any(|s| s.wins && s.key.as_bytes() == key) {
@@ -156,7 +156,7 @@ impl Batch {
         }
         let hidden = |s: &&Shared| s.wins || !fields.iter().any(|f| self.bytes(f.key) == s.key.as_bytes());
         for entry in shared.iter().filter(hidden) {
-            take(entry.key.as_bytes(), value_of(entry));
+            take(entry.key.as_bytes(), Found::Json(entry.value_json()));
         }
     }
 
@@ -181,19 +181,6 @@ impl Batch {
             take(b"drave.truncated", Found::Json(b"true"));
         }
     }
-}
-
-/// The value behind the key in `"key":value`.
-fn value_of(shared: &Shared) -> Found<'_> {
-    let mut at = 1;
-    while let Some(byte) = shared.json.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => break,
-            _ => at += 1,
-        }
-    }
-    Found::Json(shared.json.get(at + 2..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
         out.extend_from_slice(b"\"drave.truncated\":true");
     }
     let fields = batch.fields_of(record);
-    if fields.is_empty() {
+    if fields.is_empty() && !record.owns_shared {
         let shared = &batch.source.shared_json;
         if !shared.is_empty() {
             sep(out);
@@ -198,7 +198,7 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
         }
         return;
     }
-    let shared = &batch.source.draft.shared;
+    let shared = batch.shared_of(record);
     for field in fields {
         let key = batch.bytes(field.key);
         if shared.iter().any(|s| s.wins && s.key.as_bytes() == key) {

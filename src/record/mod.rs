@@ -2,6 +2,7 @@
 
 mod accessor;
 mod batch;
+mod edit;
 mod field;
 pub mod found;
 pub mod json;
@@ -15,6 +16,6 @@ pub use accessor::{Accessor, AccessorError};
 pub use batch::{Batch, Counts, Record, Shape, Span, Stream};
 pub use field::{Field, Value};
 pub use found::Found;
-pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft};
+pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft, Stale};
 pub use template::Template;
 pub use ticket::Ticket;

@@ -3,12 +3,16 @@
 use super::json;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Why records are not delivered; the `reason` label of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// No output takes the tag.
     NoRoute,
+    /// A filter took it out, as the configuration says.
+    Filter,
     /// `skip_empty_lines on`.
     EmptyLine,
     /// `skip_long_lines on`, or what stood behind the limit of a line that was cut.
@@ -30,6 +34,7 @@ impl DropReason {
     pub fn label(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
+            Self::Filter => "filter",
             Self::EmptyLine => "empty_line",
             Self::LongLine => "long_line",
             Self::NoText => "no_text",
@@ -72,6 +77,22 @@ pub struct Shared {
     pub json: Vec<u8>,
 }
 
+/// Set by a filter that knows something new of a source: it is planned again before more of it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Stale(Arc<AtomicBool>);
+
+impl Stale {
+    /// What is known has changed.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Has it?
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// What an input knows of a source before the filters have seen it.
 #[derive(Debug, Clone, Default)]
 pub struct SourceDraft {
@@ -91,6 +112,25 @@ pub struct SourceDraft {
     pub namespace: Option<String>,
     /// Fields of all its records.
     pub shared: Vec<Shared>,
+    /// When filters were first asked about it.
+    pub first_asked: Option<Instant>,
+    /// A filter keeps a copy to say that it knows more.
+    pub stale: Stale,
+}
+
+impl Shared {
+    /// The value as JSON.
+    pub fn value_json(&self) -> &[u8] {
+        let mut at = 1;
+        while let Some(byte) = self.json.get(at) {
+            match byte {
+                b'\\' => at += 2,
+                b'"' => break,
+                _ => at += 1,
+            }
+        }
+        self.json.get(at + 2..).unwrap_or_default()
+    }
 }
 
 impl SourceDraft {
@@ -108,8 +148,14 @@ impl SourceDraft {
 /// Where records come from, planned: its filters have been asked and its outputs are known.
 #[derive(Debug)]
 pub struct Source {
+    /// Another one for each source of the process.
+    pub number: u64,
     /// What the input and the filters said of it.
     pub draft: SourceDraft,
+    /// What the input said of it, where filters may have to be asked again.
+    pub origin: Option<Box<SourceDraft>>,
+    /// A filter has to wait: nothing of it may be read yet.
+    pub waits: bool,
     /// `,"key":value` of all shared fields.
     pub shared_json: Vec<u8>,
     /// `"log":`, ready to write.
@@ -129,6 +175,13 @@ impl Source {
         let mut text_key_json = Vec::new();
         json::push_string(&mut text_key_json, draft.text_key.as_bytes());
         text_key_json.push(b':');
-        Self { draft, shared_json, text_key_json, outputs }
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { number, draft, origin: None, waits: false, shared_json, text_key_json, outputs }
+    }
+
+    /// Must filters be asked again before more of it is read?
+    pub fn is_stale(&self) -> bool {
+        self.waits || self.draft.stale.is_set()
     }
 }

@@ -251,8 +251,10 @@ impl Follower {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
-        if pipe.admit(&chain.source) == Admission::Full {
-            return Step::Full;
+        match pipe.admit(&mut chain.source) {
+            Admission::Go => {}
+            Admission::Full | Admission::NotYet => return Step::Full,
+            Admission::LeftOut => return Step::Idle,
         }
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));

@@ -234,7 +234,7 @@ fn draft(settings: &Settings, path: &Path, real: &Path) -> SourceDraft {
         offset_key: settings.options.offset_key.clone(),
         path: Some(text.clone()),
         real_path: Some(real),
-        shared: Vec::new(),
+        ..SourceDraft::default()
     };
     if let Some(key) = &settings.options.path_key {
         draft.share(key, serde_json::Value::String(text), false);

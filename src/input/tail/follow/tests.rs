@@ -30,7 +30,7 @@ impl Pipe for FakePipe {
     fn open(&self, draft: SourceDraft) -> Option<Arc<Source>> {
         Some(Arc::new(Source::new(draft, Vec::new())))
     }
-    fn admit(&self, _: &Source) -> Admission {
+    fn admit(&self, _: &mut Arc<Source>) -> Admission {
         Admission::Go
     }
     fn hurry(&self, _: &Source) {

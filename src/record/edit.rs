@@ -1,0 +1,183 @@
+//! Changing records in place. A record's fields are a range of one vector: a range that has to grow moves to the vector's end,
+//! and what it leaves behind is forgotten with the batch.
+
+use super::{Batch, DropReason, Field, Shape, Span, Value};
+
+impl Batch {
+    /// Where a key or a constant stands in the arena; it is appended when it is not there yet. For what many records of a batch have.
+    pub fn intern(&mut self, text: &[u8]) -> Span {
+        if let Some(span) = self.interned.iter().find(|span| span.of(&self.text) == text) {
+            return *span;
+        }
+        let span = self.append(text);
+        self.interned.push(span);
+        span
+    }
+
+    /// Makes fields of what the shape of a record gives (text, stream, time, tag), in front of its other fields.
+    pub fn own_fields(&mut self, record: usize) {
+        let old = self.records[record];
+        let start = self.fields.len() as u32;
+        match old.shape {
+            Shape::Fields => return,
+            Shape::Line => {
+                let source = std::sync::Arc::clone(&self.source);
+                self.push_virtual(source.draft.text_key.as_bytes(), old.text);
+            }
+            Shape::Container => {
+                let keys = self.keys;
+                self.push_virtual(b"time", old.time_text);
+                let stream = self.intern(old.stream.name().as_bytes());
+                self.push_virtual(b"stream", stream);
+                if let Some(tag) = keys.tag {
+                    let value = self.intern(&[old.tag]);
+                    self.push_virtual(tag.as_bytes(), value);
+                }
+                self.push_virtual(keys.text.as_bytes(), old.text);
+            }
+        }
+        self.fields.extend_from_within(old.fields_start as usize..old.fields_end as usize);
+        let record = &mut self.records[record];
+        (record.fields_start, record.fields_end, record.shape) = (start, self.fields.len() as u32, Shape::Fields);
+    }
+
+    fn push_virtual(&mut self, key: &[u8], value: Span) {
+        let key = self.intern(key);
+        self.fields.push(Field { key, value: Value::Text(value) });
+    }
+
+    /// Makes fields of its own of what a record shares with its source: it can be changed for this record alone.
+    pub fn own_shared(&mut self, record: usize) {
+        if std::mem::replace(&mut self.records[record].owns_shared, true) {
+            return;
+        }
+        let source = std::sync::Arc::clone(&self.source);
+        for shared in &source.draft.shared {
+            let at = self.field_at(record, shared.key.as_bytes());
+            let key = self.intern(shared.key.as_bytes());
+            let value = Value::Json(self.intern(shared.value_json()));
+            match at {
+                Some(at) if shared.wins => self.fields[at].value = value,
+                Some(_) => {}
+                None => self.push_field(record, Field { key, value }),
+            }
+        }
+    }
+
+    /// Number in [`Batch::fields`] of a record's own field.
+    pub fn field_at(&self, record: usize, key: &[u8]) -> Option<usize> {
+        let record = &self.records[record];
+        let mut range = record.fields_start as usize..record.fields_end as usize;
+        range.rfind(|at| self.bytes(self.fields[*at].key) == key)
+    }
+
+    /// Adds a field behind the others, whether there is one of its key or not.
+    pub fn push_field(&mut self, record: usize, field: Field) {
+        let (start, end) = (self.records[record].fields_start as usize, self.records[record].fields_end as usize);
+        if end != self.fields.len() {
+            self.records[record].fields_start = self.fields.len() as u32;
+            self.fields.extend_from_within(start..end);
+        }
+        self.fields.push(field);
+        self.records[record].fields_end = self.fields.len() as u32;
+    }
+
+    /// Gives a field another value, or adds it.
+    pub fn set_field(&mut self, record: usize, field: Field) {
+        match self.field_at(record, field.key.of(&self.text)) {
+            Some(at) => self.fields[at].value = field.value,
+            None => self.push_field(record, field),
+        }
+    }
+
+    /// Takes out the field of this number ([`field_at`](Self::field_at)); the others keep their order.
+    pub fn remove_field(&mut self, record: usize, at: usize) {
+        let end = self.records[record].fields_end as usize;
+        self.fields.copy_within(at + 1..end, at);
+        self.records[record].fields_end -= 1;
+    }
+
+    /// Keeps the records of which `keep` says so; the others are counted as taken out by a filter.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Self, usize) -> bool) {
+        let (mut kept, mut bytes) = (0, 0);
+        for record in 0..self.records.len() {
+            if keep(self, record) {
+                self.records[kept] = self.records[record];
+                kept += 1;
+            } else {
+                bytes += u64::from(self.records[record].bytes);
+            }
+        }
+        let gone = self.records.len() - kept;
+        self.records.truncate(kept);
+        if gone > 0 {
+            self.counts.drop(DropReason::Filter, gone as u64, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::json;
+
+    fn sent(batch: &Batch) -> String {
+        let mut out = Vec::new();
+        json::push_members(&mut out, batch, &batch.records[0], false);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The same record is sent whether its members are fields of its own or not.
+    #[test]
+    fn owning_changes_nothing() {
+        for shape in [Shape::Line, Shape::Container, Shape::Fields] {
+            let mut batch = crate::record::accessor::tests::batch();
+            batch.records[0].shape = shape;
+            let read = |batch: &Batch| {
+                let mut members: Vec<(String, String)> = Vec::new();
+                batch.each_member(0, &mut |key, value| {
+                    let mut json = Vec::new();
+                    value.push_json(&mut json);
+                    members.push((String::from_utf8_lossy(key).into(), String::from_utf8_lossy(&json).into()));
+                });
+                members.sort();
+                members
+            };
+            let before = read(&batch);
+            batch.own_fields(0);
+            assert_eq!(read(&batch), before, "{shape:?}");
+            batch.own_shared(0);
+            assert_eq!(read(&batch), before, "{shape:?}");
+            batch.own_fields(0);
+            batch.own_shared(0);
+            assert_eq!(read(&batch), before, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_set_and_removed() {
+        let mut batch = crate::record::accessor::tests::batch();
+        batch.records[0].shape = Shape::Fields;
+        batch.records[0].owns_shared = true;
+        (batch.records[0].fields_start, batch.records[0].fields_end) = (0, 0);
+        for (key, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+            let (key, value) = (batch.intern(key.as_bytes()), batch.append(value.as_bytes()));
+            batch.set_field(0, Field { key, value: Value::Json(value) });
+        }
+        assert_eq!(sent(&batch), r#""a":3,"b":2,"c":4"#);
+        let at = batch.field_at(0, b"b").expect("it is there");
+        batch.remove_field(0, at);
+        assert_eq!(sent(&batch), r#""a":3,"c":4"#);
+        assert_eq!(batch.field_at(0, b"b"), None);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_counted() {
+        let mut batch = crate::record::accessor::tests::batch();
+        let record = batch.records[0];
+        batch.records = (1..=5).map(|bytes| super::super::Record { bytes, ..record }).collect();
+        batch.retain(|batch, at| batch.records[at].bytes % 2 == 1);
+        assert_eq!(batch.records.iter().map(|r| r.bytes).collect::<Vec<_>>(), [1, 3, 5]);
+        assert_eq!(batch.counts.dropped, [(DropReason::Filter, 2, 6)]);
+    }
+}

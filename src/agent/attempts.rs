@@ -19,6 +19,7 @@ use crate::config::RetryLimit;
 use crate::net::Backoff;
 use crate::output::{Outcome, Refusal, Request};
 use crate::record::DropReason;
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +41,17 @@ enum Step {
     Refused(Finished, Refusal),
     /// To the spool.
     Back(Finished),
+}
+
+/// Takes the last `count` of those that are left; says which.
+fn take_last(rest: &mut [bool], count: usize) -> Vec<bool> {
+    let mut taken = vec![false; rest.len()];
+    let left = (0..rest.len()).rev().filter(|piece| rest[*piece]);
+    let last: Vec<usize> = left.take(count).collect();
+    for piece in last {
+        (rest[piece], taken[piece]) = (false, true);
+    }
+    taken
 }
 
 impl Delivery {
@@ -77,14 +89,16 @@ impl Delivery {
         let mut body = Vec::new();
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
-        let request =
-            Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
+        let body = Bytes::from(body);
+        let records = finished.pieces.list.len();
         loop {
             if self.wait_for_turn(&finished).await {
                 return Step::Back(finished);
             }
-            self.pipeline.ledger.request(self.lane.number, request.body.len());
+            self.pipeline.ledger.request(self.lane.number, body.len());
             let begin = Instant::now();
+            let (key, pieces) = (Arc::clone(&finished.key), &finished.pieces);
+            let request = Request { key, body: body.clone(), records, pieces };
             let outcome = tokio::select! {
                 outcome = self.lane.output.send(&request) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
@@ -98,22 +112,24 @@ impl Delivery {
                     self.lane.recycle(finished.pieces);
                     return Step::Done;
                 }
-                Outcome::Partly { again, refused } => return self.take_apart(finished, &again, refused, now).await,
+                Outcome::Partly { again, refused, unnamed } => {
+                    return self.take_apart(finished, &again, refused, unnamed, now).await;
+                }
                 Outcome::TooLarge => {
-                    self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
-                    return self.make_smaller(finished, request.body.len()).await;
+                    self.pipeline.ledger.retry(self.lane.number, "too_large", records);
+                    return self.make_smaller(finished, body.len()).await;
                 }
                 Outcome::Unfit { reason, message } => {
                     self.refuse(finished, &Refusal { reason: reason.into(), message }).await;
                     return Step::Done;
                 }
                 Outcome::Refused { cause, message } => {
-                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
+                    self.pipeline.ledger.retry(self.lane.number, &cause, records);
                     return Step::Refused(finished, Refusal { reason: cause, message });
                 }
                 Outcome::Again { after, cause, message, lasting } => {
                     lock(&self.concurrency).cut(now);
-                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
+                    self.pipeline.ledger.retry(self.lane.number, &cause, records);
                     let wait = self.wait_before_next(&mut finished, after, lasting);
                     if self.is_over_the_limit(&finished) {
                         self.give_up(finished, &message).await;
@@ -144,6 +160,7 @@ impl Delivery {
         finished: Finished,
         again: &[usize],
         refused: Vec<(usize, Refusal)>,
+        unnamed: Option<(usize, Refusal)>,
         now: Instant,
     ) -> Step {
         let memory = &self.pipeline.memory;
@@ -159,6 +176,7 @@ impl Delivery {
         for index in again.iter().copied().filter(|index| take(*index)) {
             send_again[index] = true;
         }
+        let any = unnamed.map(|(count, refusal)| (take_last(&mut rest, count), refusal));
         if rest.contains(&true) {
             self.has_arrived(&finished.key, now);
         }
@@ -167,6 +185,13 @@ impl Delivery {
             indices.sort_unstable();
             let part = finished.part_of(memory, |piece| indices.binary_search(&piece).is_ok());
             self.refuse(part, &Refusal { reason, message }).await;
+        }
+        if let Some((taken, refusal)) = any {
+            // Which they are is not known, so these are counted and none is kept as a dead letter.
+            let mut part = finished.part_of(memory, |piece| taken[piece]);
+            self.say_refused(&part, &refusal);
+            self.progress.moved(now);
+            self.leave(&mut part, Left::Refused(&refusal.reason));
         }
         let mut again = finished.part_of(memory, |piece| send_again[piece]);
         if again.pieces.list.is_empty() {

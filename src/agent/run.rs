@@ -553,6 +553,9 @@ impl Subject for Watched {
                 snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
+            for (reason, records) in lane.output.changed_records() {
+                snapshot.counter("output_changed_records", &[labels[0], ("reason", reason)], records);
+            }
         }
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());

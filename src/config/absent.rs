@@ -101,7 +101,6 @@ const OUTPUTS: &[(&str, &str)] = &[
     ("opensearch", LATER),
     ("elasticsearch", "it is called `es`, and comes in a later version"),
     ("es", LATER),
-    ("loki", LATER),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),

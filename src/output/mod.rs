@@ -3,8 +3,10 @@
 
 mod authorization;
 mod date;
+mod endpoint;
 mod file;
 mod http;
+mod loki;
 mod msgpack;
 mod null;
 mod printed;
@@ -77,13 +79,15 @@ impl Pieces {
 
 /// Pieces of one destination, ready to send.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'p> {
     /// What must not share a request: a tag header, a tenant, a stream.
     pub key: Arc<str>,
     /// Framed and compressed by [`Output::body`].
     pub body: Bytes,
     /// How many records it holds.
     pub records: usize,
+    /// What the body was made of, for answers that name records.
+    pub pieces: &'p Pieces,
 }
 
 /// What came of one attempt.
@@ -108,6 +112,8 @@ pub enum Outcome {
         again: Vec<usize>,
         /// Pieces that it will never take.
         refused: Vec<(usize, Refusal)>,
+        /// So many more that it will never take, and which these are nobody knows.
+        unnamed: Option<(usize, Refusal)>,
     },
     /// Too many bytes: split it.
     TooLarge,
@@ -142,6 +148,15 @@ pub trait Output: Send + Sync {
     fn limits(&self) -> Limits;
     /// What it looks at.
     fn needs(&self) -> Needs;
+    /// How much later than newer records of the same source a record may arrive; `None`: as late as it likes. A backlog of half that age
+    /// goes before everything else.
+    fn late_max(&self) -> Option<Duration> {
+        None
+    }
+    /// Records that it had to change for the destination to take them, by reason, since the start; for the metrics.
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
     /// Appends what must not share a request with other sources' records.
     fn key(&self, _source: &SourceDraft, _key: &mut String) {}
     /// Does each record say for itself what must not share a request, with [`record_key`](Self::record_key)?
@@ -168,7 +183,7 @@ pub trait Output: Send + Sync {
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.
-    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome>;
+    fn send<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Outcome>;
 }
 
 /// What outputs are made with.
@@ -218,4 +233,4 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] = &[file::PLUGIN, http::PLUGIN, null::PLUGIN, stdout::PLUGIN];
+pub static OUTPUTS: &[OutputPlugin] = &[file::PLUGIN, http::PLUGIN, loki::PLUGIN, null::PLUGIN, stdout::PLUGIN];

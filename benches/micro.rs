@@ -8,7 +8,9 @@ mod lines;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
+use drave::config::{Environment, Report, Syntax, load_text};
 use drave::net::gzip;
+use drave::output::{Limits, OUTPUTS, Output, OutputContext, Pieces};
 use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
@@ -165,6 +167,48 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     encode();
     let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
     counted.bench_local(encode);
+}
+
+/// The output loki as its example of few labels has it: labels and metadata of the source, the text alone.
+fn loki() -> Arc<dyn Output> {
+    let text = "pipeline:\n  outputs:\n    - name: loki\n      match: '*'\n      labels: namespace=$kubernetes['namespace_name'], container=$kubernetes['container_name']\n      structured_metadata: pod=$kubernetes['pod_name'], uid=$kubernetes['pod_id']\n      remove_keys: kubernetes, time, stream, _p\n      drop_single_key: raw\n";
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let config = load_text(text, Syntax::Yaml, &environment, &mut report);
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == "loki").expect("the plugin");
+    let start = (plugin.configure)(&config.outputs[0], &mut report).expect("a good section");
+    let context = OutputContext { service: &config.service, environment: &environment, terminal: false };
+    start(&context).expect("it starts")
+}
+
+/// A block as pieces of the output loki.
+fn loki_pieces(output: &dyn Output, batch: &Batch, pieces: &mut Pieces) -> usize {
+    pieces.clear();
+    output.encode_some(batch, 0, pieces, &Limits { bytes_max: usize::MAX, ..output.limits() })
+}
+
+#[divan::bench]
+fn loki_encode(bencher: Bencher<'_, '_>) {
+    let (mut batch, output, mut pieces) = (cri_block(), loki(), Pieces::default());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    loki_pieces(&*output, &batch, &mut pieces);
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(|| loki_pieces(&*output, black_box(&batch), &mut pieces));
+}
+
+/// Protobuf and Snappy.
+#[divan::bench]
+fn loki_body(bencher: Bencher<'_, '_>) {
+    let (mut batch, output, mut pieces) = (cri_block(), loki(), Pieces::default());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    loki_pieces(&*output, &batch, &mut pieces);
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(|| {
+        let mut body = Vec::new();
+        output.body("", black_box(&pieces), &mut body);
+        body.len()
+    });
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

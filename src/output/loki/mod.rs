@@ -224,54 +224,47 @@ impl Working {
     }
 }
 
+/// What the records of one batch are encoded with.
+struct Pass<'w> {
+    known: &'w mut Known,
+    streams: &'w mut Streams,
+    scratch: &'w mut Scratch,
+    changed: &'w mut [(Change, u64); 2],
+    alone: TextAlone,
+    now: Instant,
+}
+
 impl Loki {
     fn working(&self) -> std::sync::MutexGuard<'_, Working> {
         self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Encodes records until `push` says that it is enough; returns the first that is not encoded.
-    fn encode_from(&self, batch: &Batch, from: usize, out: &mut Pieces, limits: &Limits) -> usize {
-        let Working { sources, streams, scratch, changed } = &mut *self.working();
+    /// Looks at what the records of a batch have in common.
+    fn begin<'w>(&self, batch: &Batch, working: &'w mut Working) -> Pass<'w> {
+        let Working { sources, streams, scratch, changed } = working;
         let known = sources.of(batch, &self.labels, &self.line);
-        let alone = self.line.text_alone(batch);
         let now = Instant::now();
         // A stream that is written to must not be taken for idle.
         known.streams().for_each(|stream| _ = streams.admit(stream, now));
-        for record in from..batch.records.len() {
-            let change = self.push(batch, record, (known, alone), (&mut *streams, now), scratch, &mut out.bytes);
-            if let Some(change) = change {
-                self.count(change, changed);
-            }
-            let source_bytes = batch.records[record].bytes;
-            out.list.push(Piece { end: out.bytes.len() as u32, source_bytes });
-            if out.bytes.len() >= limits.bytes_max || out.list.len() >= limits.records_max {
-                return record + 1;
-            }
-        }
-        batch.records.len()
+        Pass { known, streams, scratch, changed, alone: self.line.text_alone(batch), now }
     }
 
     #[inline]
-    fn push(
-        &self,
-        batch: &Batch,
-        record: usize,
-        (known, alone): (&mut Known, TextAlone),
-        (streams, now): (&mut Streams, Instant),
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) -> Option<Change> {
+    fn push(&self, batch: &Batch, record: usize, pass: &mut Pass<'_>, out: &mut Vec<u8>) {
+        let Pass { known, streams, scratch, changed, alone, now } = pass;
         let kind = known.kind(&batch.records[record]);
         if kind.is_none_or(|kind| known.made(kind).is_none()) {
-            self.labels.make(batch, record, streams, now, scratch);
+            self.labels.make(batch, record, streams, *now, scratch);
             if let Some(kind) = kind.filter(|_| scratch.made.changed != Some(Change::Streams)) {
                 known.keep(kind, &scratch.made);
             }
         }
         let made = kind.and_then(|kind| known.made(kind)).unwrap_or(&scratch.made);
         piece::push_head(out, &made.labels, &made.metadata, time::of_entry(batch, record));
-        self.line.push(out, batch, record, alone, &known.cleaned);
-        made.changed
+        self.line.push(out, batch, record, *alone, &known.cleaned);
+        if let Some(change) = made.changed {
+            self.count(change, changed);
+        }
     }
 
     /// Said once, and counted.
@@ -341,14 +334,22 @@ impl Output for Loki {
     }
 
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
-        let mut pieces = Pieces { bytes: std::mem::take(out), list: Vec::new() };
-        let limits = Limits { records_max: 1, ..self.limits() };
-        self.encode_from(batch, record, &mut pieces, &limits);
-        *out = pieces.bytes;
+        let working = &mut *self.working();
+        self.push(batch, record, &mut self.begin(batch, working), out);
     }
 
     fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
-        self.encode_from(batch, from, pieces, limits)
+        let working = &mut *self.working();
+        let mut pass = self.begin(batch, working);
+        for record in from..batch.records.len() {
+            self.push(batch, record, &mut pass, &mut pieces.bytes);
+            let source_bytes = batch.records[record].bytes;
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+            if pieces.bytes.len() >= limits.bytes_max || pieces.list.len() >= limits.records_max {
+                return record + 1;
+            }
+        }
+        batch.records.len()
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
@@ -357,6 +358,8 @@ impl Output for Loki {
             Compress::Snappy => {
                 body::push_protobuf(pieces, &mut plain);
                 snappy(&plain, body);
+                // It was made for what cannot be compressed, and is held until it is delivered.
+                body.shrink_to_fit();
             }
             Compress::Gzip => {
                 body::push_json(pieces, &mut plain);

@@ -82,14 +82,20 @@ impl Delivery {
     }
 
     /// Sends until there is an end, or something else is to be done.
-    async fn send(&self, mut finished: Finished) -> Step {
+    async fn send(&self, finished: Finished) -> Step {
         if self.wait_for_turn(&finished).await {
             return Step::Back(finished);
         }
-        let mut body = Vec::new();
+        let mut body = self.lane.spare.take_body(Instant::now());
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
         let body = Bytes::from(body);
+        let step = self.attempt(finished, &body).await;
+        self.lane.spare.keep_body(body);
+        step
+    }
+
+    async fn attempt(&self, mut finished: Finished, body: &Bytes) -> Step {
         let records = finished.pieces.list.len();
         loop {
             if self.wait_for_turn(&finished).await {
@@ -336,7 +342,9 @@ impl Delivery {
     /// Ends when the process does and the request has to go to the spool, however long its destination takes to answer.
     async fn end_of_spooling_time(&self, finished: &Finished) {
         let mut stopping = self.stopping.clone();
-        if self.spool.is_none() || finished.home != Home::Memory || stopping.wait_for(Option::is_some).await.is_err() {
+        let stays =
+            self.spool.is_none() || finished.home != Home::Memory || !self.lane.may_spool.load(Ordering::Relaxed);
+        if stays || stopping.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
         let end = *stopping.borrow();

@@ -36,7 +36,7 @@ use labels::{Change, Labels, Scratch};
 use line::{Line, LineFormat, SingleKey, TextAlone};
 use sources::{Known, Sources};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use streams::Streams;
 
@@ -138,6 +138,13 @@ const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 /// Loki takes entries up to an hour behind the newest of their stream (half of `max_chunk_age`).
 const LATE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
+/// Capacity above which the memory of a body is not kept.
+const PLAIN_BYTES_MAX: usize = 4 << 20;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     let options = LokiOptions::from_section(section, report);
     let client = ClientOptions::from_section(section, report);
@@ -164,9 +171,10 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         let mut line = Line::new(options.line_format, options.drop_single_key);
         labels.used().chain(&removed).for_each(|accessor| line.remove(accessor));
         let working = Mutex::new(Working::new(options.streams_max as usize));
+        let plain = Mutex::default();
         let client = endpoint::client("loki", &client, context)?;
         let tenant_key = tenant_key.into_iter().next();
-        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working }))
+        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, plain }))
     }))
 }
 
@@ -202,6 +210,8 @@ struct Loki {
     url: Uri,
     /// Taken once per batch.
     working: Mutex<Working>,
+    /// The memory of the last body before compression.
+    plain: Mutex<Vec<u8>>,
 }
 
 /// What encoding needs to remember.
@@ -235,10 +245,6 @@ struct Pass<'w> {
 }
 
 impl Loki {
-    fn working(&self) -> std::sync::MutexGuard<'_, Working> {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Looks at what the records of a batch have in common.
     fn begin<'w>(&self, batch: &Batch, working: &'w mut Working) -> Pass<'w> {
         let Working { sources, streams, scratch, changed } = working;
@@ -311,7 +317,7 @@ impl Output for Loki {
     }
 
     fn changed_records(&self) -> Vec<(&'static str, u64)> {
-        let [(_, labels), (_, streams)] = self.working().changed;
+        let [(_, labels), (_, streams)] = lock(&self.working).changed;
         vec![("labels_max", labels), ("streams_max", streams)]
     }
 
@@ -334,12 +340,12 @@ impl Output for Loki {
     }
 
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
-        let working = &mut *self.working();
+        let working = &mut *lock(&self.working);
         self.push(batch, record, &mut self.begin(batch, working), out);
     }
 
     fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
-        let working = &mut *self.working();
+        let working = &mut *lock(&self.working);
         let mut pass = self.begin(batch, working);
         for record in from..batch.records.len() {
             self.push(batch, record, &mut pass, &mut pieces.bytes);
@@ -353,19 +359,21 @@ impl Output for Loki {
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
-        let mut plain = Vec::new();
+        let mut plain = std::mem::take(&mut *lock(&self.plain));
+        plain.clear();
         match self.options.compress {
             Compress::Snappy => {
                 body::push_protobuf(pieces, &mut plain);
                 snappy(&plain, body);
-                // It was made for what cannot be compressed, and is held until it is delivered.
-                body.shrink_to_fit();
             }
             Compress::Gzip => {
                 body::push_json(pieces, &mut plain);
                 gzip(u32::from(self.options.compress_level), &plain, body);
             }
             Compress::None => body::push_json(pieces, body),
+        }
+        if plain.capacity() <= PLAIN_BYTES_MAX {
+            *lock(&self.plain) = plain;
         }
     }
 

@@ -19,7 +19,6 @@ use crate::config::RetryLimit;
 use crate::net::Backoff;
 use crate::output::{Outcome, Refusal, Request};
 use crate::record::DropReason;
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,24 +88,22 @@ impl Delivery {
         let mut body = self.lane.spare.take_body(Instant::now());
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
-        let body = Bytes::from(body);
-        let step = self.attempt(finished, &body).await;
-        self.lane.spare.keep_body(body);
+        let request =
+            Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
+        let step = self.attempt(finished, &request).await;
+        self.lane.spare.keep_body(request.body);
         step
     }
 
-    async fn attempt(&self, mut finished: Finished, body: &Bytes) -> Step {
-        let records = finished.pieces.list.len();
+    async fn attempt(&self, mut finished: Finished, request: &Request) -> Step {
         loop {
             if self.wait_for_turn(&finished).await {
                 return Step::Back(finished);
             }
-            self.pipeline.ledger.request(self.lane.number, body.len());
+            self.pipeline.ledger.request(self.lane.number, request.body.len());
             let begin = Instant::now();
-            let (key, pieces) = (Arc::clone(&finished.key), &finished.pieces);
-            let request = Request { key, body: body.clone(), records, pieces };
             let outcome = tokio::select! {
-                outcome = self.lane.output.send(&request) => outcome,
+                outcome = self.lane.output.send_pieces(request, &finished.pieces) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             let now = Instant::now();
@@ -122,20 +119,20 @@ impl Delivery {
                     return self.take_apart(finished, &again, refused, unnamed, now).await;
                 }
                 Outcome::TooLarge => {
-                    self.pipeline.ledger.retry(self.lane.number, "too_large", records);
-                    return self.make_smaller(finished, body.len()).await;
+                    self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
+                    return self.make_smaller(finished, request.body.len()).await;
                 }
                 Outcome::Unfit { reason, message } => {
                     self.refuse(finished, &Refusal { reason: reason.into(), message }).await;
                     return Step::Done;
                 }
                 Outcome::Refused { cause, message } => {
-                    self.pipeline.ledger.retry(self.lane.number, &cause, records);
+                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
                     return Step::Refused(finished, Refusal { reason: cause, message });
                 }
                 Outcome::Again { after, cause, message, lasting } => {
                     lock(&self.concurrency).cut(now);
-                    self.pipeline.ledger.retry(self.lane.number, &cause, records);
+                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
                     let wait = self.wait_before_next(&mut finished, after, lasting);
                     if self.is_over_the_limit(&finished) {
                         self.give_up(finished, &message).await;

@@ -79,15 +79,13 @@ impl Pieces {
 
 /// Pieces of one destination, ready to send.
 #[derive(Debug)]
-pub struct Request<'p> {
+pub struct Request {
     /// What must not share a request: a tag header, a tenant, a stream.
     pub key: Arc<str>,
     /// Framed and compressed by [`Output::body`].
     pub body: Bytes,
     /// How many records it holds.
     pub records: usize,
-    /// What the body was made of, for answers that name records.
-    pub pieces: &'p Pieces,
 }
 
 /// What came of one attempt.
@@ -183,7 +181,11 @@ pub trait Output: Send + Sync {
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.
-    fn send<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Outcome>;
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome>;
+    /// One attempt, by an output whose answers have to be held against the pieces.
+    fn send_pieces<'a>(&'a self, request: &'a Request, _pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
+        self.send(request)
+    }
 }
 
 /// What outputs are made with.

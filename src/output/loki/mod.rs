@@ -36,7 +36,7 @@ use labels::{Change, Labels, Scratch};
 use line::{Line, LineFormat, SingleKey, TextAlone};
 use sources::{Known, Sources};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use streams::Streams;
 
@@ -377,7 +377,12 @@ impl Output for Loki {
         }
     }
 
-    fn send<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Outcome> {
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        static NONE: LazyLock<Pieces> = LazyLock::new(Pieces::default);
+        self.send_pieces(request, &NONE)
+    }
+
+    fn send_pieces<'a>(&'a self, request: &'a Request, pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let tenanted = match HeaderValue::try_from(&*request.key) {
                 _ if request.key.is_empty() => None,
@@ -395,9 +400,12 @@ impl Output for Loki {
             let headers = tenanted.as_ref().unwrap_or(&self.headers);
             let (method, url, body) = (Method::POST, &self.url, request.body.clone());
             match self.client.send(crate::net::Request { method, url, headers, body }).await {
-                Ok(answer) => answer::judge(answer.status, &answer.headers, &answer.body, request.pieces),
+                Ok(answer) => answer::judge(answer.status, &answer.headers, &answer.body, pieces),
                 Err(error) => endpoint::failed(&error),
             }
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,7 +249,7 @@ mod tests {
         for (text, named, unnamed) in [
             (format!("entry for stream '{web}' {old}"), vec![0, 1], 0),
             (
-                format!("2 errors like: entry for stream '{{app=\"db\"}}' has timestamp too new: 2024-03-01T11:00:00Z"),
+                "2 errors like: entry for stream '{app=\"db\"}' has timestamp too new: 2024-03-01T11:00:00Z".into(),
                 vec![3],
                 0,
             ),

@@ -98,7 +98,8 @@ impl<'p> Metadata<'p> {
         let start = self.bytes.len();
         let (mut name, mut value) = (Vec::new(), Vec::new());
         json_read::object(json, |member| {
-            (name.clear(), value.clear());
+            name.clear();
+            value.clear();
             // Both were written as JSON by this output: they have no escape that is none.
             let _ = json_read::unescape(&json[member.key.0..member.key.1], &mut name);
             let _ = json_read::unescape(inside(&json[member.value.0..member.value.1]), &mut value);

@@ -98,7 +98,8 @@ impl Labels {
         scratch: &mut Scratch,
     ) {
         let Scratch { labels, metadata, made } = scratch;
-        (labels.clear(), metadata.clear());
+        labels.clear();
+        metadata.clear();
         self.labels.iter().for_each(|pair| pair.render(batch, record, labels));
         if let Some(found) = self.automatic.as_ref().and_then(|automatic| automatic.find(batch, record)) {
             labels.set_members(found, true);

@@ -28,7 +28,7 @@ use super::endpoint::{self, Address, Head};
 use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Piece, Pieces, Request, Start};
 use crate::config::{Duration, List, Report, Section, Size};
 use crate::net::{Client, ClientOptions, gzip, snappy};
-use crate::record::{Accessor, Batch, Found, SourceDraft};
+use crate::record::{Accessor, Batch, SourceDraft};
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -333,7 +333,9 @@ impl Output for Loki {
 
     fn record_key(&self, batch: &Batch, record: usize, key: &mut String) {
         let found = self.tenant_key.as_ref().and_then(|accessor| accessor.find(batch, record));
-        found.filter(|found| found.is_string()).map(|found: Found<'_>| found.push_text(key));
+        if let Some(text) = found.filter(|found| found.is_string()) {
+            text.push_text(key);
+        }
         if key.is_empty() {
             key.push_str(self.options.tenant_id.as_deref().unwrap_or_default());
         }

@@ -5,6 +5,10 @@ use super::*;
 use crate::config::{Environment, Syntax, load_text};
 use crate::output::{OUTPUTS, OutputContext};
 use crate::record::{Field, KeyNames, Record, Shape, Source, Stream, Value};
+use proptest::prelude::ProptestConfig;
+
+/// Each makes several outputs, with their clients.
+const CASES: u32 = 30;
 
 /// An output with these options.
 fn loki(options: &[&str]) -> Arc<dyn Output> {
@@ -97,7 +101,7 @@ const CONFIGURATIONS: &[&[&str]] = &[
 
 #[test]
 fn what_a_source_shares_is_what_each_record_has() {
-    proptest::proptest!(|(kinds in proptest::collection::vec((0..4_u8, 0..12_u8, proptest::bool::weighted(0.1)), 1..12))| {
+    proptest::proptest!(ProptestConfig::with_cases(CASES), |(kinds in proptest::collection::vec((0..4_u8, 0..12_u8, proptest::bool::weighted(0.1)), 1..12))| {
         for options in CONFIGURATIONS.iter().filter(|options| !options.contains(&"streams_max: 2")) {
             let batch = batch(&kinds);
             let together = encoded(&*loki(options), &batch);
@@ -116,7 +120,7 @@ fn what_a_source_shares_is_what_each_record_has() {
 
 #[test]
 fn every_entry_has_labels_and_is_sent_once() {
-    proptest::proptest!(|(kinds in proptest::collection::vec((0..4_u8, 0..12_u8, proptest::bool::ANY), 1..20))| {
+    proptest::proptest!(ProptestConfig::with_cases(CASES), |(kinds in proptest::collection::vec((0..4_u8, 0..12_u8, proptest::bool::ANY), 1..20))| {
         for options in CONFIGURATIONS {
             let (batch, output) = (batch(&kinds), loki(options));
             let pieces = encoded(&*output, &batch);

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::input::{Admission, Context, Gauges, LostReason};
 use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;
-use crate::record::{Batch, Source, SourceDraft};
+use crate::record::{Batch, Reading, Source, SourceDraft};
 use crate::state::Change;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -260,6 +260,7 @@ impl Follower {
         self.batch.reset(&chain.source, key_names(settings));
         let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;
         let mut want = settings.block_bytes();
+        let time_ns = now_ns();
         let (block, consumed) = loop {
             let got = match file.fill(&mut self.batch.text, want) {
                 Ok(got) => got,
@@ -276,7 +277,7 @@ impl Follower {
                 clock: &mut self.clock,
                 joiner: &mut chain.joiner,
                 offset: file.read,
-                now_ns: now_ns(),
+                now_ns: time_ns,
             };
             if file.skipping {
                 let (skipped, is_over) = cutting.skip(&mut self.batch);
@@ -300,6 +301,7 @@ impl Follower {
         if !self.read_errors.is_empty() {
             self.read_errors.remove(&file.seq);
         }
+        self.batch.reading = Reading { first_line: file.first_line(), time_ns };
         self.hand_over(id, index, block, consumed);
         Step::Read
     }

@@ -18,7 +18,9 @@ mod proxy;
 mod snappy;
 mod socket;
 mod tls;
+mod aws;
 
+pub use aws::{Aws, AwsError, AwsSettings, net_error, with_scheme};
 pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
 pub use compress::gzip;

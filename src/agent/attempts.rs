@@ -154,6 +154,7 @@ impl Delivery {
         for (index, refusal) in refused.into_iter().filter(|(index, _)| take(*index)) {
             let mut form = Vec::new();
             if self.lane.output.second_form(finished.piece(index), &refusal, &mut form) {
+                self.say_changed(&refusal);
                 changed.insert(index, form);
             } else {
                 by_reason.entry((refusal.reason, refusal.message)).or_default().push(index);
@@ -226,13 +227,27 @@ impl Delivery {
         self.leave(&mut finished, Left::Refused(&refusal.reason));
     }
 
-    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+    /// May a refusal be said by now?
+    fn says_refusals(&self) -> bool {
         let now = Instant::now();
         let mut said = lock(&self.refused_said);
-        if said.is_some_and(|said| now.duration_since(said) < SAY_REFUSED_EVERY) {
+        let again = said.is_none_or(|said| now.duration_since(said) >= SAY_REFUSED_EVERY);
+        if again {
+            *said = Some(now);
+        }
+        again
+    }
+
+    fn say_changed(&self, Refusal { reason, message }: &Refusal) {
+        if self.says_refusals() {
+            tracing::warn!(output = self.lane.name, reason, "refused, and sent once more in another form: {message}");
+        }
+    }
+
+    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+        if !self.says_refusals() {
             return;
         }
-        *said = Some(now);
         let (records, reason) = (finished.pieces.list.len(), &refusal.reason);
         tracing::error!(output = self.lane.name, records, reason, "refused: {}", refusal.message);
     }

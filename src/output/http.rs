@@ -21,7 +21,7 @@ use super::authorization::AuthorizationOptions;
 use super::date::{DateOptions, JsonRecord};
 use super::msgpack;
 use super::stdout::frame_array;
-use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
+use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, Report, Section, Size};
 use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after, snappy};
 use crate::record::{Batch, SourceDraft};
@@ -156,7 +156,7 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     }
     resolve_files(section, &mut client);
     Some(Box::new(move |context| {
-        let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
+        let client = Client::new(&client, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
             message: format!("output http cannot start: {e}"),
             hint: e.hint().map(str::to_owned),
         })?;
@@ -174,17 +174,6 @@ pub(super) fn resolve_files(section: &Section, client: &mut ClientOptions) {
     [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
         .into_iter()
         .for_each(resolve);
-}
-
-/// The proxies of the environment.
-pub(super) fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
-    let get = |names: [&str; 2]| names.into_iter().find_map(|n| context.environment.get(n)).map(str::to_owned);
-    ProxyEnvironment {
-        http: get(["HTTP_PROXY", "http_proxy"]),
-        https: get(["HTTPS_PROXY", "https_proxy"]),
-        all: get(["ALL_PROXY", "all_proxy"]),
-        no: get(["NO_PROXY", "no_proxy"]),
-    }
 }
 
 fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Option<Format> {

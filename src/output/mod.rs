@@ -225,5 +225,5 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] = 
+pub static OUTPUTS: &[OutputPlugin] =
     &[opensearch::ES, file::PLUGIN, http::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];

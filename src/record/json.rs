@@ -365,6 +365,25 @@ mod tests {
     }
 
     #[test]
+    fn dots_are_replaced_as_in_a_tree() {
+        let text = || "[ab.:\"\\\\{}]{0,6}";
+        proptest::proptest!(|(keys in proptest::collection::vec(text(), 1..6), value in text())| {
+            let mut tree = serde_json::Value::String(value);
+            for key in keys {
+                tree = serde_json::json!({ "x": [tree.clone()], key: tree });
+            }
+            let mut draft = crate::record::SourceDraft::default();
+            draft.share("k.k", tree, false);
+            let mut out = vec![b'{'];
+            push_without_dots(&mut out, &draft.shared[0].json);
+            out.push(b'}');
+            let expect = [b"{", draft.shared[0].json_without_dots(), b"}"].concat();
+            let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).expect("valid JSON");
+            proptest::prop_assert_eq!(read(&out), read(&expect));
+        });
+    }
+
+    #[test]
     fn numbers() {
         for (number, expect) in [(0, "0"), (7, "7"), (10, "10"), (u64::MAX, "18446744073709551615")] {
             let mut out = Vec::new();

@@ -2,8 +2,8 @@
 
 use super::json;
 use serde_json::Value;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Why records are not delivered; the `reason` label of the metrics.

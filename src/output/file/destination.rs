@@ -8,9 +8,9 @@
 //! What a record says must not lead out of the folder, nor anywhere that nobody thought of: `..` and control characters are
 //! refused, in `file` also what some file systems do not take.
 
-use crate::output::strftime::{HINT, check_strftime, push_strftime};
 use super::{FileOptions, OnProblem};
 use crate::config::{Report, Section};
+use crate::output::strftime::{HINT, check_strftime, push_strftime};
 use crate::record::{Batch, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

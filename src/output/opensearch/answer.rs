@@ -72,14 +72,26 @@ fn judge_whole(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8]) -> O
 const SETTINGS: [(&str, &str); 14] = [
     ("unknown parameter [_type]", "this server takes no types: set `suppress_type_name on`"),
     ("more than 1 type", "the index has documents of another `type`; set `suppress_type_name on`, or that type"),
-    ("op_type of create are allowed in data streams", "a data stream takes new documents only: set `write_operation create`"),
+    (
+        "op_type of create are allowed in data streams",
+        "a data stream takes new documents only: set `write_operation create`",
+    ),
     ("data stream timestamp field", "documents of a data stream need `@timestamp`: leave `time_key` as it is"),
     ("timestamp field '@timestamp'", "documents of a data stream need `@timestamp`: leave `time_key` as it is"),
     ("pipeline with id", "make the ingest pipeline there, or take `pipeline` out"),
     ("no ingest nodes", "`pipeline` needs a node with the role ingest"),
-    ("maximum normal shards open", "the cluster has as many shards as it may: delete old indices, or raise cluster.max_shards_per_node"),
-    ("maximum shards open", "the cluster has as many shards as it may: delete old indices, or raise cluster.max_shards_per_node"),
-    ("Rejecting mapping update", "the index has documents of another `type`; set `suppress_type_name on`, or that type"),
+    (
+        "maximum normal shards open",
+        "the cluster has as many shards as it may: delete old indices, or raise cluster.max_shards_per_node",
+    ),
+    (
+        "maximum shards open",
+        "the cluster has as many shards as it may: delete old indices, or raise cluster.max_shards_per_node",
+    ),
+    (
+        "Rejecting mapping update",
+        "the index has documents of another `type`; set `suppress_type_name on`, or that type",
+    ),
     ("no write index is defined", "the alias needs an index with is_write_index"),
     ("Document ID is not supported", "this collection takes no ids: set `generate_id off` and leave `id_key` out"),
     ("index setting [index.mapper.dynamic]", "the mapping of the index has to be made there first"),
@@ -191,11 +203,13 @@ fn class(status: u64, kind: &str, error: &Value) -> Class {
         "security_exception" | "authorization_exception" => {
             Class::Kept("the user or role needs the rights to write and to create these indices")
         }
-        "index_not_found_exception" => {
-            Class::Kept("the index is missing and is not made by itself (action.auto_create_index): make it, or a template")
-        }
+        "index_not_found_exception" => Class::Kept(
+            "the index is missing and is not made by itself (action.auto_create_index): make it, or a template",
+        ),
         "index_closed_exception" => Class::Kept("open the index, or write to another"),
-        "invalid_index_name_exception" => Class::Kept("no index can have this name: check `index` and `logstash_prefix`"),
+        "invalid_index_name_exception" => {
+            Class::Kept("no index can have this name: check `index` and `logstash_prefix`")
+        }
         _ if status == 429 || status >= 500 => Class::Again,
         "version_conflict_engine_exception" => Class::Again,
         "document_missing_exception" => Class::Refused,

@@ -30,7 +30,8 @@ impl SecondForm {
         let Some(border) = memchr::memchr(b'\n', piece) else { return false };
         let (action, document) = piece.split_at(border + 1);
         let Ok(Value::Object(mut whole)) = serde_json::from_slice(document) else { return false };
-        let document = if self.wrapped { whole.get_mut("doc").and_then(Value::as_object_mut) } else { Some(&mut whole) };
+        let document =
+            if self.wrapped { whole.get_mut("doc").and_then(Value::as_object_mut) } else { Some(&mut whole) };
         let Some(document) = document else { return false };
         let [conflict, fields] = match self.without_dots {
             true => ["drave_conflict", "drave_fields"],
@@ -83,7 +84,8 @@ fn is_plain(value: &Value) -> bool {
 
 /// The key of the document that a field is below; a key may have dots itself.
 fn top_of(document: &Map<String, Value>, field: &str) -> Option<String> {
-    let is_above = |key: &&String| field.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let is_above =
+        |key: &&String| field.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     // A key with dots that begins as the field does: `app` is to blame, and stands there as `app.name`.
     let begins = |key: &&String| key.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
     document.keys().find(is_above).or_else(|| document.keys().find(begins)).cloned()
@@ -167,7 +169,11 @@ mod tests {
     fn an_update_keeps_its_wrapping() {
         let form = SecondForm { kept: [String::new(), String::new()], without_dots: true, wrapped: true };
         let mut out = Vec::new();
-        assert!(form.push(b"{\"update\":{}}\n{\"doc\":{\"a\":1},\"doc_as_upsert\":true}\n", "parse field [a]", &mut out));
+        assert!(form.push(
+            b"{\"update\":{}}\n{\"doc\":{\"a\":1},\"doc_as_upsert\":true}\n",
+            "parse field [a]",
+            &mut out
+        ));
         let expect = r#"{"doc":{"drave_conflict":"a","drave_fields":"{\"a\":1}"},"doc_as_upsert":true}"#;
         assert_eq!(String::from_utf8_lossy(&out), format!("{{\"update\":{{}}}}\n{expect}\n"));
     }

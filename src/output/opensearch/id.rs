@@ -125,7 +125,8 @@ mod tests {
         let draft = SourceDraft { tag: tag.into(), real_path: Some(path.into()), ..SourceDraft::default() };
         let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
         batch.reading = Reading { first_line, time_ns: 99 };
-        let record = |(offset, time_ns): &(u64, i64)| Record { offset: *offset, time_ns: *time_ns, ..Record::default() };
+        let record =
+            |(offset, time_ns): &(u64, i64)| Record { offset: *offset, time_ns: *time_ns, ..Record::default() };
         batch.records.extend(records.iter().map(record));
         batch
     }
@@ -160,6 +161,10 @@ mod tests {
         }
         assert_eq!(all.len(), 20, "and no others have them");
         let late = batch("/a/0.log", "t", 1, &records[..2]);
-        assert_eq!(ids("n", &late), ids("n", &batch("/a/0.log", "t", 1, &records))[..2], "however much is read at once");
+        assert_eq!(
+            ids("n", &late),
+            ids("n", &batch("/a/0.log", "t", 1, &records))[..2],
+            "however much is read at once"
+        );
     }
 }

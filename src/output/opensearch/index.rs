@@ -103,12 +103,13 @@ pub(super) fn accessor(section: &Section, key: &str, text: &str, report: &mut Re
 
 /// `None`: it is no date, and that is reported.
 pub(super) fn check_date(section: &Section, key: &str, format: &str, report: &mut Report) -> Option<()> {
-    check_strftime(format).map_err(|directive| {
-        let at = section.get(key).map(|e| &e.value_at);
-        let what = format!("option `{key}` of {} has the unknown date `%{directive}`", section.title());
-        report.error(at, what, Some(HINT.into()));
-    })
-    .ok()
+    check_strftime(format)
+        .map_err(|directive| {
+            let at = section.get(key).map(|e| &e.value_at);
+            let what = format!("option `{key}` of {} has the unknown date `%{directive}`", section.title());
+            report.error(at, what, Some(HINT.into()));
+        })
+        .ok()
 }
 
 /// A name that the configuration gives; what cannot be is changed, with a note. Date math, as `<app-{now/d}>`, is the server's.

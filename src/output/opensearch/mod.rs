@@ -24,11 +24,14 @@ mod id;
 mod index;
 mod options;
 mod server;
+mod signer;
 
-use super::http::{failed, proxies, resolve_files};
-use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Request, Start};
+use super::http::{failed, resolve_files};
+use super::{
+    Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Request, Start,
+};
 use crate::config::{Report, Section};
-use crate::net::{Cause, Client, ClientOptions, gzip};
+use crate::net::{Cause, Client, ClientOptions, NetError, ProxyEnvironment, gzip};
 use crate::record::Batch;
 use answer::{Asked, judge};
 use conflict::SecondForm;
@@ -37,7 +40,8 @@ use futures_util::future::BoxFuture;
 use hosts::Hosts;
 use http::{HeaderMap, Method};
 use id::IdMaker;
-use options::{Compress, LoginOptions, OnMappingConflict, SearchOptions};
+use options::{AwsOptions, AwsService, Compress, LoginOptions, OnMappingConflict, SearchOptions};
+use signer::Signer;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,7 +55,7 @@ const NODE_NAMES: [&str; 4] = ["NODE_NAME", "K8S_NODE_NAME", "HOST_NAME", "HOSTN
 pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "opensearch",
     about: "Sends records to OpenSearch as documents.",
-    options: &[SearchOptions::OPTIONS, LoginOptions::OPTIONS, ClientOptions::OPTIONS],
+    options: &[SearchOptions::OPTIONS, LoginOptions::OPTIONS, AwsOptions::OPTIONS, ClientOptions::OPTIONS],
     deviations: &[SearchOptions::DEVIATIONS, ClientOptions::DEVIATIONS],
     configure,
 };
@@ -63,20 +67,23 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     let options = SearchOptions::from_section(section, report);
     let login = LoginOptions::from_section(section, report);
     let client = ClientOptions::from_section(section, report);
-    let (options, login, mut client) = (options?, login?, client?);
+    let aws = AwsOptions::from_section(section, report);
+    let (options, login, aws, mut client) = (options?, login?, aws?, client?);
     let server = server::Server::read(section, (&options, &login), &mut client, report);
     let headers = server::headers(section, (&options, &login), report);
-    let id = read_id(section, &options, report);
+    let id = read_id(section, (&options, &aws), report);
     let id = id.and_then(|id| Documents::read(section, &options, id, report));
     let (server, headers, documents) = (server?, headers?, id?);
     resolve_files(section, &mut client);
     let name = section.name.clone();
     Some(Box::new(move |context| {
-        let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
+        let proxies = ProxyEnvironment::of(context.environment);
+        let cannot_start = |e: NetError| OutputError {
             message: format!("output {name} cannot start: {e}"),
             hint: e.hint().map(str::to_owned),
-        })?;
-        let client = client.with_answer_bytes_max(ANSWER_BYTES_MAX);
+        };
+        let signer = Signer::new(&aws, &client, &proxies).map_err(cannot_start)?;
+        let client = Client::new(&client, &proxies).map_err(cannot_start)?.with_answer_bytes_max(ANSWER_BYTES_MAX);
         let documents = documents.on_node(&node(context));
         let second_form = SecondForm {
             kept: [options.time_key.clone(), options.tag_key.clone()],
@@ -85,11 +92,21 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         };
         let with_login = headers.contains_key(http::header::AUTHORIZATION);
         let (hosts, is_plain) = (Hosts::new(server.urls), server.is_plain);
-        Ok(Arc::new(OpenSearch { documents, second_form, options, client, headers, hosts, with_login, is_plain }))
+        Ok(Arc::new(OpenSearch {
+            documents,
+            second_form,
+            options,
+            client,
+            headers,
+            signer,
+            hosts,
+            with_login,
+            is_plain,
+        }))
     }))
 }
 
-fn read_id(section: &Section, options: &SearchOptions, report: &mut Report) -> Option<IdMaker> {
+fn read_id(section: &Section, (options, aws): (&SearchOptions, &AwsOptions), report: &mut Report) -> Option<IdMaker> {
     let at = |key: &str| section.get(key).map(|e| &e.key_at);
     if options.write_operation.is_update() && options.id_key.is_none() && !options.generate_id {
         let what = format!("{} can update only what has an id", section.title());
@@ -105,18 +122,23 @@ fn read_id(section: &Section, options: &SearchOptions, report: &mut Report) -> O
     if !options.generate_id {
         return Some(IdMaker::Server);
     }
-    note_limits(section, options, report);
+    note_limits(section, (options, aws), report);
     Some(IdMaker::Place { node: String::new() })
 }
 
 /// Where an id does not keep a record from being stored twice.
-fn note_limits(section: &Section, options: &SearchOptions, report: &mut Report) {
+fn note_limits(section: &Section, (options, aws): (&SearchOptions, &AwsOptions), report: &mut Report) {
     let mut note = |key: &str, what: &str, hint: &str| {
         report.note(section.get(key).map(|e| &e.key_at), what, Some(hint.into()));
     };
     if options.current_time_index {
         let what = "with `current_time_index` a record that is sent again after midnight goes into another index, a second time";
         note("current_time_index", what, "leave it out: then the record's own time says the index");
+    }
+    if aws.aws_auth && aws.aws_service_name == AwsService::Aoss {
+        let what =
+            "collections of the types time series and vector search take no ids: they would refuse every document";
+        note("generate_id", what, "leave it out unless the collection is of the type search");
     }
     let streams = ["logs-", "metrics-", "traces-"];
     if !options.logstash_format && streams.iter().any(|stream| options.index.starts_with(stream)) {
@@ -136,6 +158,8 @@ struct OpenSearch {
     options: SearchOptions,
     client: Client,
     headers: HeaderMap,
+    /// With `aws_auth on`.
+    signer: Option<Signer>,
     hosts: Hosts,
     with_login: bool,
     /// No TLS is spoken.
@@ -225,11 +249,21 @@ impl OpenSearch {
     /// One attempt at the server whose turn it is.
     async fn ask(&self, request: &Request) -> Outcome {
         let (host, url) = self.hosts.next(Instant::now());
-        let attempt =
-            crate::net::Request { method: Method::POST, url, headers: &self.headers, body: request.body.clone() };
+        let signed = match &self.signer {
+            None => None,
+            Some(signer) => match signer.headers(url, &self.headers, &request.body).await {
+                Ok(headers) => Some(headers),
+                Err(outcome) => return outcome,
+            },
+        };
+        let headers = signed.as_ref().unwrap_or(&self.headers);
+        let attempt = crate::net::Request { method: Method::POST, url, headers, body: request.body.clone() };
         match self.client.send(attempt).await {
             Ok(answer) => {
                 self.hosts.wake(host);
+                if let (403, Some(signer)) = (answer.status, &self.signer) {
+                    signer.refused().await;
+                }
                 judge(self.asked(request, answer.cut), answer.status, &answer.headers, &answer.body)
             }
             Err(error) => {
@@ -241,14 +275,15 @@ impl OpenSearch {
 
     fn asked(&self, request: &Request, cut: bool) -> Asked {
         let is_update = self.options.write_operation.is_update();
-        Asked { records: request.records, with_login: self.with_login, signed: false, is_update, cut }
+        Asked { records: request.records, with_login: self.with_login, signed: self.signer.is_some(), is_update, cut }
     }
 
     /// A server that speaks TLS ends a connection that does not, without a word.
     fn with_hint(&self, outcome: Outcome, cause: Cause) -> Outcome {
         match outcome {
             Outcome::Again { after, cause: label, message, lasting } if self.is_plain && cause == Cause::Reset => {
-                let message = format!("{message}; hint: if that port speaks TLS, as it does where security is on, set `tls on`");
+                let message =
+                    format!("{message}; hint: if that port speaks TLS, as it does where security is on, set `tls on`");
                 Outcome::Again { after, cause: label, message, lasting }
             }
             other => other,

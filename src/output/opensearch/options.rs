@@ -163,3 +163,23 @@ crate::options! {
         cloud_auth: String, "cloud_auth", optional;
     }
 }
+
+crate::options! {
+    /// Signatures for AWS.
+    pub struct AwsOptions {
+        /// Sign requests with AWS credentials: of the environment, a profile, the service account's role (IRSA, Pod Identity) or the machine.
+        aws_auth: bool, "aws_auth", default "false";
+        /// The region of the domain; AWS_REGION or the profile's without it.
+        aws_region: String, "aws_region", optional;
+        /// `es` is a domain, `aoss` a collection of OpenSearch Serverless.
+        aws_service_name: AwsService, "aws_service_name", default "es";
+        /// A role to assume first.
+        aws_role_arn: String, "aws_role_arn", optional;
+        /// The external id that the role asks for.
+        aws_external_id: String, "aws_external_id", optional;
+        /// Where the role is assumed: a host or a URL; the STS of the region without it.
+        aws_sts_endpoint: String, "aws_sts_endpoint", optional;
+        /// A profile of the files ~/.aws/config and ~/.aws/credentials.
+        aws_profile: String, "aws_profile", optional;
+    }
+}

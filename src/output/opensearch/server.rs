@@ -100,7 +100,8 @@ fn cloud_host(id: &str) -> Option<String> {
 /// `search`, `search:9201`, `::1`, `[::1]`, `[::1]:9201`.
 fn with_port(host: &str, port: u16) -> String {
     let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
-    let has_port = !is_address && host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':') || name.ends_with(']'));
+    let has_port =
+        !is_address && host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':') || name.ends_with(']'));
     match (is_address, has_port) {
         (true, _) => format!("[{host}]:{port}"),
         (false, true) => host.to_owned(),
@@ -124,7 +125,8 @@ pub(super) fn headers(
         (Some(key), _, _) => ("http_api_key", format!("ApiKey {key}")),
         (None, Some(user), _) => ("http_user", basic(user, &login.http_passwd)),
         (None, None, Some(both)) => {
-            let (user, password) = both.split_once(':').or_else(|| wrong(section, "cloud_auth", "write USER:PASSWORD", report))?;
+            let (user, password) =
+                both.split_once(':').or_else(|| wrong(section, "cloud_auth", "write USER:PASSWORD", report))?;
             ("cloud_auth", basic(user, password))
         }
         (None, None, None) => return Some(headers),

@@ -6,7 +6,8 @@ const TIME_NS: i64 = 1_709_287_200_123_456_789;
 
 /// A container's line of a pod and a line of JSON, a day later.
 fn batch() -> Batch {
-    let mut draft = SourceDraft { tag: "kube.web".into(), real_path: Some("/pods/0.log".into()), ..SourceDraft::default() };
+    let mut draft =
+        SourceDraft { tag: "kube.web".into(), real_path: Some("/pods/0.log".into()), ..SourceDraft::default() };
     let pod = serde_json::json!({"namespace_name": "shop", "labels": {"app": "web", "app.kubernetes.io/name": "web"}});
     draft.share("kubernetes", pod, true);
     let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
@@ -66,8 +67,8 @@ fn documents() {
         "suppress_type_name: on",
         "index: app, include_tag_key: on, time_key_nanos: on",
         "logstash_format: on, logstash_prefix_key: $team, suppress_type_name: on, generate_id: on",
-        "logstash_format: on, logstash_prefix: 50%, logstash_dateformat: '%G.%V', suppress_type_name: on, id_key: id",
-        "index: logs-$kubernetes['namespace_name']-%Y, suppress_type_name: on, replace_dots: on, tag_key: t.t, include_tag_key: on",
+        "logstash_format: on, logstash_prefix: '50%', logstash_dateformat: '%G.%V', suppress_type_name: on, id_key: id",
+        "index: \"logs-$kubernetes['namespace_name']-%Y\", suppress_type_name: on, replace_dots: on, tag_key: t.t, include_tag_key: on",
         "write_operation: upsert, id_key: $id, suppress_type_name: on, time_key: at, time_key_format: '%d/%b/%Y %T'",
     ];
     let all: Vec<String> = cases.iter().map(|options| format!("{options}\n{}", encoded(options))).collect();
@@ -101,10 +102,10 @@ fn what_cannot_be_updated_has_a_key_of_its_own() {
 fn mistakes() {
     for (options, expect) in [
         ("write_operation: update", "id_key"),
-        ("id_key: $a[", "`id_key`"),
+        ("id_key: '$a['", "`id_key`"),
         ("logstash_format: on, logstash_dateformat: '%Q'", "`%Q`"),
         ("time_key_format: '%3N'", "`%3`"),
-        ("index: a-$b[", "`index`"),
+        ("index: 'a-$b['", "`index`"),
         ("cloud_id: x", "NAME:BASE64"),
         ("host: 'a b'", "`host`"),
         ("cloud_auth: user", "USER:PASSWORD"),

@@ -8,7 +8,7 @@ public class Node {
             settings.put("http.port", arguments[1]);
             settings.put("network.host", "127.0.0.1");
             settings.put("discovery.type", "single-node");
-            settings.putList("path.repo");
+            settings.put("cluster.routing.allocation.disk.threshold_enabled", false);
         });
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try { runner.close(); } catch (Exception error) { error.printStackTrace(); }

@@ -49,13 +49,26 @@ fn what_all_have_in_common_is_said_with_the_remedy() {
         (404, "index_not_found_exception", "no such index [x]", true, "action.auto_create_index"),
         (403, "security_exception", "no permissions", true, "rights"),
         (400, "index_closed_exception", "closed", true, "open the index"),
-        (400, "illegal_argument_exception", "only write ops with an op_type of create are allowed in data streams", true, "write_operation create"),
-        (400, "validation_exception", "this cluster currently has [1000]/[1000] maximum shards open", true, "cluster.max_shards_per_node"),
+        (
+            400,
+            "illegal_argument_exception",
+            "only write ops with an op_type of create are allowed in data streams",
+            true,
+            "write_operation create",
+        ),
+        (
+            400,
+            "validation_exception",
+            "this cluster currently has [1000]/[1000] maximum shards open",
+            true,
+            "cluster.max_shards_per_node",
+        ),
         (429, "es_rejected_execution_exception", "queue is full", false, "queue is full"),
         (500, "null_pointer_exception", "oops", false, "oops"),
     ] {
         let body = items(&[(status, kind, reason), (status, kind, reason)]);
-        let Outcome::Again { cause, message, lasting: is_lasting, .. } = judge(asked(2), 200, &HeaderMap::new(), body.as_bytes())
+        let Outcome::Again { cause, message, lasting: is_lasting, .. } =
+            judge(asked(2), 200, &HeaderMap::new(), body.as_bytes())
         else {
             panic!("{kind}")
         };
@@ -95,10 +108,22 @@ fn whole_answers() {
         (404, "", true, "`path`"),
         (429, "", false, "429"),
         (503, "", false, "503"),
-        (500, r#"{"error":{"type":"illegal_state_exception","reason":"There are no ingest nodes in this cluster"}}"#, true, "role ingest"),
-        (400, r#"{"error":{"reason":"Action/metadata line [1] contains an unknown parameter [_type]"},"status":400}"#, true, "suppress_type_name on"),
+        (
+            500,
+            r#"{"error":{"type":"illegal_state_exception","reason":"There are no ingest nodes in this cluster"}}"#,
+            true,
+            "role ingest",
+        ),
+        (
+            400,
+            r#"{"error":{"reason":"Action/metadata line [1] contains an unknown parameter [_type]"},"status":400}"#,
+            true,
+            "suppress_type_name on",
+        ),
     ] {
-        let Outcome::Again { message, lasting: is_lasting, .. } = check(status, body) else { panic!("{status} {body}") };
+        let Outcome::Again { message, lasting: is_lasting, .. } = check(status, body) else {
+            panic!("{status} {body}")
+        };
         assert!(is_lasting == lasting && message.contains(expect), "{status} {message}");
     }
     let bad = check(400, r#"{"error":{"reason":"Validation Failed: 1: id is too long"},"status":400}"#);

@@ -143,6 +143,8 @@ impl Counts {
 pub struct Reading {
     /// Hash of the file's first line, or of as much of it as a fingerprint covers. A compressed copy has the same.
     pub first_line: u64,
+    /// How often the file was written anew since it is followed.
+    pub rewritten: u32,
     /// When it was read, in nanoseconds since 1970: the time of records that bring none.
     pub time_ns: i64,
 }

@@ -40,6 +40,6 @@ fn json_site() -> Site {
 /// Lines of JSON with sequence numbers, one a second.
 fn lines(file: u32, numbers: std::ops::Range<u32>) -> Vec<u8> {
     let line =
-        |n| format!("{{\"at\":{},\"msg\":\"{}\",\"n\":{n}}}\n", 1_709_287_200 + n, support::node::number(file, n));
+        |n| format!("{{\"at\":\"{}\",\"msg\":\"{}\",\"n\":{n}}}\n", 1_709_287_200 + n, support::node::number(file, n));
     numbers.map(line).collect::<String>().into_bytes()
 }

@@ -154,7 +154,7 @@ fn a_node_has_each_record_once() {
     }
     append(
         &site.path("logs/conflict.log"),
-        b"{\"at\":1709287200,\"n\":\"no number\",\"msg\":\"seq=0002-00001000;\"}\n",
+        b"{\"at\":\"1709287200\",\"n\":\"no number\",\"msg\":\"seq=0002-00001000;\"}\n",
     );
     let mut running = site.start(&outputs);
 

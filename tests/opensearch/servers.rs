@@ -42,7 +42,7 @@ fn tls_on_one_side_only_is_said() {
     let authority = Authority::new();
     let with_tls = || Sink::with(Setup { tls: Some(authority.server(&["127.0.0.1"])), ..Setup::default() });
     for (sink, options, expect) in
-        [(Sink::start(), &["tls: on"][..], "does not seem to speak TLS"), (with_tls(), &[], "set `tls on`")]
+        [(Sink::start(), &["tls: on"][..], "does that port speak TLS"), (with_tls(), &[], "set `tls on`")]
     {
         let site = Site::new();
         site.write("a.log", 1, 0..1);

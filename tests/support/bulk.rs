@@ -115,7 +115,7 @@ impl State {
         }
         let errors =
             items.iter().any(|item| item.as_object().unwrap().values().any(|item| item["status"].as_u64() > Some(299)));
-        if !query.contains("filter_path=errors,took,items.*.status,items.*.error") {
+        if !query.contains("filter_path=errors%2Ctook%2Citems.%2A.status%2Citems.%2A.error") {
             return Err(format!("answers are longer than they need be: {query}"));
         }
         Ok(json!({ "took": 1, "errors": errors, "items": items }))

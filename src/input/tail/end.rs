@@ -5,7 +5,7 @@ use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::file::Content;
 use super::follow::{Follower, give_up, now_ns};
 use crate::parse::LineFormat;
-use crate::record::{Reading, Ticket};
+use crate::record::Ticket;
 use crate::state::Position;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ impl Follower {
         let mut cutting = Cutting { settings, charset, clock, joiner, offset, now_ns };
         let start = cutting.lines(&mut self.batch);
         let consumed = cutting.last_line(&mut self.batch, start..got, mark);
-        self.batch.reading = Reading { first_line: file.first_line(), time_ns: now_ns };
+        self.batch.reading = file.reading(now_ns);
         self.hand_over(id, index, got, consumed);
     }
 
@@ -166,7 +166,7 @@ impl Follower {
         self.batch.reset(&chain.source, key_names(settings));
         cut::flush_joiner(settings, &mut chain.joiner, &mut self.batch);
         let index = chain.files.len() - 1;
-        self.batch.reading = Reading { first_line: chain.files[index].first_line(), time_ns: 0 };
+        self.batch.reading = chain.files[index].reading(0);
         self.context.pipe.push(&mut self.batch);
         let end = chain.files[index].read;
         chain.files[index].progress.push(self.batch.ticket.clone(), end);

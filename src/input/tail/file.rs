@@ -8,6 +8,7 @@
 
 use super::progress::Progress;
 use crate::parse::encoding::Charset;
+use crate::record::Reading;
 use crate::state::{FINGERPRINT_MAX, Fingerprint};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{Stat, fstat};
@@ -58,6 +59,8 @@ pub(super) struct TailFile {
     pub(super) first: Option<[u8; 2]>,
     /// The hash of its first line.
     first_line: FirstLine,
+    /// How often it was written anew.
+    rewritten: u32,
     /// The next byte to read.
     pub(super) read: u64,
     /// Up to here was looked and found no further line end.
@@ -170,6 +173,7 @@ impl TailFile {
             fingerprint: Fingerprint::default(),
             first: None,
             first_line: FirstLine::default(),
+            rewritten: 0,
             read: offset,
             looked: offset,
             size: 0,
@@ -192,8 +196,13 @@ impl TailFile {
         self.first_line = FirstLine::of(head);
     }
 
-    /// The hash of its first line. What was read last may hold more of that line than the last look at the file found.
-    pub(super) fn first_line(&mut self) -> u64 {
+    /// What tells apart what was read of it, in this moment.
+    pub(super) fn reading(&mut self, time_ns: i64) -> Reading {
+        Reading { first_line: self.first_line(), rewritten: self.rewritten, time_ns }
+    }
+
+    /// What was read last may hold more of that line than the last look at the file found.
+    fn first_line(&mut self) -> u64 {
         if let (Content::Plain(file), false) = (&self.content, self.first_line.whole) {
             let mut room = [0; FINGERPRINT_MAX as usize];
             if let Ok(head) = head_in(file, &mut room) {
@@ -284,6 +293,7 @@ impl TailFile {
     fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) -> Progress {
         self.begins_with(head);
         (self.read, self.looked, self.size) = (0, 0, size);
+        self.rewritten += 1;
         self.skipping = false;
         self.grown = now;
         self.unread_since = (size > 0).then_some(now);

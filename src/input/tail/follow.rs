@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::input::{Admission, Context, Gauges, LostReason};
 use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;
-use crate::record::{Batch, Reading, Source, SourceDraft};
+use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -301,7 +301,7 @@ impl Follower {
         if !self.read_errors.is_empty() {
             self.read_errors.remove(&file.seq);
         }
-        self.batch.reading = Reading { first_line: file.first_line(), time_ns };
+        self.batch.reading = file.reading(time_ns);
         self.hand_over(id, index, block, consumed);
         Step::Read
     }

@@ -9,7 +9,7 @@ use super::settings::{ReadFromHead, Settings};
 use super::siblings::{Sibling, Siblings};
 use crate::input::LostReason;
 use crate::parse::Joiner;
-use crate::record::{Reading, SourceDraft};
+use crate::record::SourceDraft;
 use crate::state::Position;
 use std::collections::VecDeque;
 use std::io;
@@ -208,7 +208,7 @@ impl Follower {
             let lines = cutting.lines(&mut self.batch);
             // The last piece of a file may have no line end.
             cutting.last_line(&mut self.batch, lines..whole, false);
-            self.batch.reading = Reading { first_line: file.first_line(), time_ns: now_ns };
+            self.batch.reading = file.reading(now_ns);
             self.context.pipe.push(&mut self.batch);
             let at = file.read;
             chain.files[index].progress.push(self.batch.ticket.clone(), at);

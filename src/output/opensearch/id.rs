@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! 018df974d57b-5d41402abc4b2a76b971
-//! │            └ hash of node, file, tag, the file's first line, the record's first byte in it, and its number among those of that byte
+//! │            └ hash of node, file, tag, the file's first line, the record's first byte in it, and its number among those of that byte;
+//! │              of a record that brings no time also its text
 //! └ the record's time in milliseconds: look-ups pass over whole segments; zeros for a record that brings no time
 //! ```
 //! All of that is the same when a restart reads the record again, also from a compressed copy of its file.
 
 use crate::record::{Accessor, Batch, json};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// Where ids come from.
 #[derive(Debug)]
@@ -95,13 +96,16 @@ fn push_place(out: &mut Vec<u8>, batch: &Batch, record: usize, origin: Origin) {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&own.offset.to_le_bytes());
     place[8..].copy_from_slice(&(number as u64).to_le_bytes());
-    let hash = xxh3_128_with_seed(&place, origin.0);
-    // The time of reading is another one the next time.
-    let brings_time = own.time_ns != batch.reading.time_ns;
-    let millis = if brings_time { own.time_ns.max(0) as u64 / 1_000_000 } else { 0 };
+    let (millis, text) = match own.time_ns {
+        // The time of reading is another one the next time. Without a time a file that is written anew has other lines in the same place.
+        time_ns if time_ns == batch.reading.time_ns => {
+            (0, xxh3_64_with_seed(batch.bytes(own.text), u64::from(batch.reading.rewritten)))
+        }
+        time_ns => (time_ns.max(0) as u64 / 1_000_000, 0),
+    };
     push_hex::<12>(out, u128::from(millis));
     out.push(b'-');
-    push_hex::<20>(out, hash);
+    push_hex::<20>(out, xxh3_128_with_seed(&place, origin.0 ^ text));
 }
 
 /// The lowest digits.
@@ -124,7 +128,7 @@ mod tests {
     fn batch(path: &str, tag: &str, first_line: u64, records: &[(u64, i64)]) -> Batch {
         let draft = SourceDraft { tag: tag.into(), real_path: Some(path.into()), ..SourceDraft::default() };
         let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
-        batch.reading = Reading { first_line, time_ns: 99 };
+        batch.reading = Reading { first_line, time_ns: 99, ..Reading::default() };
         let record =
             |(offset, time_ns): &(u64, i64)| Record { offset: *offset, time_ns: *time_ns, ..Record::default() };
         batch.records.extend(records.iter().map(record));
@@ -160,6 +164,14 @@ mod tests {
             all.extend(ids(node, &other));
         }
         assert_eq!(all.len(), 20, "and no others have them");
+        let mut anew = batch("/a/0.log", "t", 1, &records);
+        anew.reading.rewritten = 1;
+        let changed: Vec<bool> = ids("n", &anew).into_iter().map(|id| all.insert(id)).collect();
+        assert_eq!(
+            changed,
+            [false, false, false, true],
+            "only its time tells a record from one that stood there before"
+        );
         let late = batch("/a/0.log", "t", 1, &records[..2]);
         assert_eq!(
             ids("n", &late),

@@ -50,7 +50,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The key of requests with documents that cannot be sent.
 const WITHOUT_ID: &str = "\0";
 /// Variables that name this machine in a cluster; the host's name otherwise.
-const NODE_NAMES: [&str; 4] = ["NODE_NAME", "K8S_NODE_NAME", "HOST_NAME", "HOSTNAME"];
+const NODE_NAMES: [&str; 3] = ["NODE_NAME", "K8S_NODE_NAME", "HOST_NAME"];
 
 pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "opensearch",
@@ -84,7 +84,7 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         };
         let signer = Signer::new(&aws, &client, &proxies).map_err(cannot_start)?;
         let client = Client::new(&client, &proxies).map_err(cannot_start)?.with_answer_bytes_max(ANSWER_BYTES_MAX);
-        let documents = documents.on_node(&node(context));
+        let documents = documents.on_node(&node(context, options.generate_id));
         let second_form = SecondForm {
             kept: [options.time_key.clone(), options.tag_key.clone()],
             without_dots: options.replace_dots,
@@ -147,9 +147,16 @@ fn note_limits(section: &Section, (options, aws): (&SearchOptions, &AwsOptions),
     }
 }
 
-fn node(context: &OutputContext<'_>) -> String {
-    let name = NODE_NAMES.iter().find_map(|name| context.environment.get(name).filter(|value| !value.is_empty()));
-    name.unwrap_or_default().to_owned()
+/// The name of this machine. A pod's own name is none, but the next best: what it is called next, nobody else is called.
+fn node(context: &OutputContext<'_>, is_asked_for: bool) -> String {
+    let get = |name: &&str| context.environment.get(name).filter(|value| !value.is_empty());
+    let name = NODE_NAMES.iter().find_map(get);
+    if is_asked_for && name.is_none() && get(&"KUBERNETES_SERVICE_HOST").is_some() {
+        tracing::warn!(
+            "`generate_id` does not know the name of this node: what is read again by the next pod is stored a second time; hint: set NODE_NAME from spec.nodeName"
+        );
+    }
+    name.or_else(|| get(&"HOSTNAME")).unwrap_or_default().to_owned()
 }
 
 struct OpenSearch {

@@ -12,8 +12,9 @@ use std::fmt::Write;
 
 const PORT: u16 = 9200;
 const CLOUD_PORT: u16 = 443;
-/// Keeps answers small: of each document its status, and what was wrong.
-const FILTER_PATH: &str = "filter_path=errors,took,items.*.status,items.*.error";
+/// Keeps answers small: of each document its status, and what was wrong. Escaped as signatures want it:
+/// `errors,took,items.*.status,items.*.error`.
+const FILTER_PATH: &str = "filter_path=errors%2Ctook%2Citems.%2A.status%2Citems.%2A.error";
 
 /// Where requests go.
 #[derive(Debug)]

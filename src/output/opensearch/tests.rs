@@ -11,7 +11,7 @@ fn batch() -> Batch {
     let pod = serde_json::json!({"namespace_name": "shop", "labels": {"app": "web", "app.kubernetes.io/name": "web"}});
     draft.share("kubernetes", pod, true);
     let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
-    batch.reading = Reading { first_line: 7, time_ns: 1 };
+    batch.reading = Reading { first_line: 7, time_ns: 1, ..Reading::default() };
     let (text, time_text) = (batch.append(b"GET \"/\""), batch.append(b"2024-03-01T10:00:00.123456789Z"));
     batch.records.push(Record {
         time_ns: TIME_NS,

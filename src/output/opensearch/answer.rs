@@ -69,7 +69,7 @@ fn judge_whole(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8]) -> O
 }
 
 /// What the configuration of either side is to blame for: words of the server, and the remedy.
-const SETTINGS: [(&str, &str); 14] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("unknown parameter [_type]", "this server takes no types: set `suppress_type_name on`"),
     ("more than 1 type", "the index has documents of another `type`; set `suppress_type_name on`, or that type"),
     (
@@ -94,8 +94,6 @@ const SETTINGS: [(&str, &str); 14] = [
     ),
     ("no write index is defined", "the alias needs an index with is_write_index"),
     ("Document ID is not supported", "this collection takes no ids: set `generate_id off` and leave `id_key` out"),
-    ("index setting [index.mapper.dynamic]", "the mapping of the index has to be made there first"),
-    ("require_alias", "the alias has to be made there first"),
 ];
 
 fn judge_items(asked: Asked, body: &[u8]) -> Outcome {

@@ -7,7 +7,9 @@
 //! Only the first field that does not fit is named by the server. So with a map all maps go, with a value all values; what the
 //! container's line and its pod gave stays, unless it is to blame itself.
 
+use crate::record::time::civil_text;
 use serde_json::{Map, Value};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a record has beside what is merged into it.
 const OWN_KEYS: [&str; 8] = ["time", "stream", "_p", "logtag", "log", "message", "drave.truncated", "drave_truncated"];
@@ -42,6 +44,10 @@ impl SecondForm {
         }
         let field = field_of(why);
         let taken = self.take(document, field);
+        if taken.contains_key(&self.kept[0]) {
+            // A data stream takes nothing without a time, and nobody finds it.
+            document.insert(self.kept[0].clone(), now().into());
+        }
         document.insert(conflict.into(), field.unwrap_or("unknown").into());
         document.insert(fields.into(), Value::Object(taken).to_string().into());
         out.extend_from_slice(action);
@@ -76,6 +82,12 @@ impl SecondForm {
         }
         taken
     }
+}
+
+/// `2024-03-01T10:00:00Z`.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}Z", String::from_utf8_lossy(&civil_text(since.as_secs().cast_signed())))
 }
 
 fn is_plain(value: &Value) -> bool {
@@ -163,6 +175,21 @@ mod tests {
         }
         check(r#"{"drave.conflict":"a"}"#, "", None);
         check("{broken", "", None);
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_replaced() {
+        let form = SecondForm { kept: ["@timestamp".into(), String::new()], without_dots: false, wrapped: false };
+        let mut out = Vec::new();
+        assert!(form.push(
+            b"{}\n{\"@timestamp\":\"none\"}\n",
+            "failed to parse field [@timestamp] of type [date]",
+            &mut out
+        ));
+        let document: Value = serde_json::from_slice(&out[3..]).expect("a document");
+        assert_eq!(document["drave.fields"], "{\"@timestamp\":\"none\"}");
+        let time = document["@timestamp"].as_str().expect("a time").as_bytes();
+        assert!(crate::record::time::Rfc3339::default().parse(time) > Some(1_700_000_000_000_000_000));
     }
 
     #[test]

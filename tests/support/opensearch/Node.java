@@ -6,6 +6,7 @@ public class Node {
         OpenSearchRunner runner = new OpenSearchRunner();
         runner.onBuild((number, settings) -> {
             settings.put("http.port", arguments[1]);
+            settings.put("transport.port", "0");
             settings.put("network.host", "127.0.0.1");
             settings.put("discovery.type", "single-node");
             settings.put("cluster.routing.allocation.disk.threshold_enabled", false);

@@ -169,15 +169,11 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     counted.bench_local(encode);
 }
 
-/// The output loki as its example of few labels has it: labels and metadata of the source, the text alone.
+/// As its example of few labels has it: labels and metadata of the source, the text alone.
 fn loki() -> Arc<dyn Output> {
-    let text = "pipeline:\n  outputs:\n    - name: loki\n      match: '*'\n      labels: namespace=$kubernetes['namespace_name'], container=$kubernetes['container_name']\n      structured_metadata: pod=$kubernetes['pod_name'], uid=$kubernetes['pod_id']\n      remove_keys: kubernetes, time, stream, _p\n      drop_single_key: raw\n";
-    let (environment, mut report) = (Environment::default(), Report::default());
-    let config = load_text(text, Syntax::Yaml, &environment, &mut report);
-    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == "loki").expect("the plugin");
-    let start = (plugin.configure)(&config.outputs[0], &mut report).expect("a good section");
-    let context = OutputContext { service: &config.service, environment: &environment, terminal: false };
-    start(&context).expect("it starts")
+    output(
+        r#"{name: loki, match: '*', labels: "namespace=$kubernetes['namespace_name'], container=$kubernetes['container_name']", structured_metadata: "pod=$kubernetes['pod_name'], uid=$kubernetes['pod_id']", remove_keys: "kubernetes, time, stream, _p", drop_single_key: raw}"#,
+    )
 }
 
 /// A block as pieces of the output loki.
@@ -209,6 +205,35 @@ fn loki_body(bencher: Bencher<'_, '_>) {
         output.body("", black_box(&pieces), &mut body);
         body.len()
     });
+}
+
+/// As the output opensearch writes it, with an id of its place and no dots in keys.
+#[divan::bench]
+fn bulk_encode(bencher: Bencher<'_, '_>) {
+    let mut batch = cri_block();
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let output = output("{name: opensearch, match: '*', generate_id: on, replace_dots: on, suppress_type_name: on}");
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    let mut encode = || {
+        pieces.clear();
+        output.encode_some(&batch, 0, &mut pieces, &limits);
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// An output with these options.
+fn output(section: &str) -> Arc<dyn Output> {
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let text = format!("pipeline: {{outputs: [{section}]}}");
+    let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
+    let section = &config.outputs[0];
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == section.name).expect("a plugin");
+    let start = (plugin.configure)(section, &mut report).unwrap_or_else(|| panic!("{report}"));
+    start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).expect("an output")
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

@@ -41,6 +41,14 @@ impl Output for Scripted {
         Needs::default()
     }
     fn encode(&self, _batch: &Batch, _record: usize, _out: &mut Vec<u8>) {}
+    /// Small letters can be written large.
+    fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {
+        let has_one = refusal.reason == "small" && piece.is_ascii() && piece != piece.to_ascii_uppercase();
+        if has_one {
+            out.extend_from_slice(&piece.to_ascii_uppercase());
+        }
+        has_one
+    }
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         body.extend_from_slice(&pieces.bytes);
     }
@@ -210,6 +218,19 @@ async fn a_backlog_that_might_come_too_late_goes_first() {
         delivery.lane = Arc::new(lane_to(Arc::new(Scripted { late_max, ..Scripted::default() })));
         assert_eq!(delivery.goes_in_order(), expect, "{late_max:?} {age:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_sent_once_more_in_its_second_form() {
+    let small = |index| (index, Refusal { reason: "small".into(), message: "no".into() });
+    let refused = vec![small(1), (2, refusal("?")), small(3)];
+    let first = Outcome::Partly { again: vec![4], refused, unnamed: None };
+    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None };
+    let scene = scene(RetryLimit::Unlimited, vec![first, second]);
+    let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["abcde", "BD", "e"]);
+    assert_eq!(scene.settled(&tickets), (3, 2, 0), "there is no third");
 }
 
 #[tokio::test]

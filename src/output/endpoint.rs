@@ -100,7 +100,7 @@ impl Head<'_> {
 }
 
 /// `Basic …` of RFC 7617.
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
 }
@@ -115,20 +115,10 @@ pub(super) fn resolve_files(section: &Section, client: &mut ClientOptions) {
 
 /// The client of an output of this name.
 pub(super) fn client(name: &str, options: &ClientOptions, context: &OutputContext<'_>) -> Result<Client, OutputError> {
-    Client::new(options, &proxies(context)).map_err(|e| OutputError {
+    Client::new(options, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
         message: format!("output {name} cannot start: {e}"),
         hint: e.hint().map(str::to_owned),
     })
-}
-
-fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
-    let get = |names: [&str; 2]| names.into_iter().find_map(|n| context.environment.get(n)).map(str::to_owned);
-    ProxyEnvironment {
-        http: get(["HTTP_PROXY", "http_proxy"]),
-        https: get(["HTTPS_PROXY", "https_proxy"]),
-        all: get(["ALL_PROXY", "all_proxy"]),
-        no: get(["NO_PROXY", "no_proxy"]),
-    }
 }
 
 /// There was no answer.

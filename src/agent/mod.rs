@@ -18,6 +18,7 @@ mod ledger;
 mod verdict;
 mod memory;
 mod pipeline;
+mod steps;
 mod plan;
 mod route;
 mod run;

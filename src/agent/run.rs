@@ -554,6 +554,11 @@ impl Subject for Watched {
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
         }
+        for (name, counted) in self.filter_names.iter().zip(self.pipeline.counted()) {
+            for (kind, count) in counted {
+                snapshot.counter("filter_redacted", &[("filter", name), ("kind", &kind)], count);
+            }
+        }
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot

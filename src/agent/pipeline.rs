@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
 use super::steps::{Aside, Chain, Scope};
-use crate::filter::{Filter, FilterContext};
+use crate::filter::{Counted, Filter, FilterContext};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
@@ -140,8 +140,8 @@ impl Pipeline {
     }
 
     /// What each filter counts besides.
-    pub(super) fn counted(&self) -> Vec<Vec<(String, u64)>> {
-        lock(&self.building).chain.counted()
+    pub(super) fn counted(&self, take: &mut dyn FnMut(usize, Counted<'_>)) {
+        lock(&self.building).chain.counted(take);
     }
 
     /// Enters a batch, with all that left it, into the ledger.

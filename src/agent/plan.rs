@@ -53,7 +53,7 @@ impl Plan {
         parse::check_sections(&config.parsers, report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
-        let (filter_names, filters) = plan_steps(config, report);
+        let steps = plan_steps(config, report);
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         check_aliases(&config.inputs, report);
         check_aliases(&config.outputs, report);
@@ -73,6 +73,7 @@ impl Plan {
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
         }
         let storage_path = storage_path(config, &shared, report);
+        let (filter_names, filters) = with_numbers_of_outputs(steps, &outputs).into_iter().unzip();
         let names = |(i, s): (usize, &Section)| section_name(i, s);
         Some(Self {
             service: config.service.clone(),
@@ -107,15 +108,28 @@ fn check_aliases(sections: &[Section], report: &mut Report) {
 
 type PlannedStep = (String, (Scope, Box<dyn Filter>));
 
+/// An output that is left out has no number, and its processors go with it.
+fn with_numbers_of_outputs(steps: Vec<PlannedStep>, outputs: &[Option<PlannedOutput>]) -> Vec<PlannedStep> {
+    let number = |index: usize| {
+        let made = outputs.get(index).is_some_and(Option::is_some);
+        made.then(|| outputs[..index].iter().flatten().count())
+    };
+    let renumbered = |(name, (scope, filter)): PlannedStep| match scope {
+        Scope::Output(index) => Some((name, (Scope::Output(number(index)?), filter))),
+        scope => Some((name, (scope, filter))),
+    };
+    steps.into_iter().filter_map(renumbered).collect()
+}
+
 /// All steps in the order in which records pass them, with their names.
-fn plan_steps(config: &Config, report: &mut Report) -> (Vec<String>, Vec<(Scope, Box<dyn Filter>)>) {
+fn plan_steps(config: &Config, report: &mut Report) -> Vec<PlannedStep> {
     let mut steps = plan_processors(SectionKind::Input, config, report);
     for (number, section) in config.filters.iter().enumerate() {
         let filter = plan_filter(section, config, report);
         steps.extend(filter.map(|step| (section_name(number, section), step)));
     }
     steps.extend(plan_processors(SectionKind::Output, config, report));
-    steps.into_iter().unzip()
+    steps
 }
 
 fn plan_processors(of: SectionKind, config: &Config, report: &mut Report) -> Vec<PlannedStep> {
@@ -147,7 +161,7 @@ fn plan_processor(
     let mut own = section.clone();
     own.entries.retain(|entry| !is_condition(&entry));
     check_keys(&own, ProcessorShared::OPTIONS, plugin.options, report);
-    let filter = (plugin.configure)(&own, &FilterConfig { parsers: &config.parsers }, report)?;
+    let filter = (plugin.configure)(&own, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report)?;
     if !is_input && filter.reroutes() {
         let what = format!("{} cannot be a processor of an output", section.title());
         let hint = "records have their outputs there already; put it under `filters`, with a `match`".to_owned();
@@ -273,7 +287,7 @@ fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Optio
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter = (plugin.configure)(section, &FilterConfig { parsers: &config.parsers }, report);
+    let filter = (plugin.configure)(section, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

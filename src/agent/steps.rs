@@ -10,7 +10,7 @@
 
 use super::ledger::Amount;
 use super::route::Match;
-use crate::filter::{Each, Filter, Plan};
+use crate::filter::{Counted, Each, Filter, Plan};
 use crate::record::{Batch, DropReason, Field, Record, Shared, Source, SourceDraft, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -117,9 +117,10 @@ impl Chain {
     }
 
     /// What each step counts besides.
-    pub(super) fn counted(&self) -> Vec<Vec<(String, u64)>> {
-        let of = |f: &Filtering| f.filter.counted().into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
-        self.filters.iter().map(of).collect()
+    pub(super) fn counted(&self, take: &mut dyn FnMut(usize, Counted<'_>)) {
+        for (number, step) in self.filters.iter().enumerate() {
+            step.filter.counted().into_iter().for_each(|counted| take(number, counted));
+        }
     }
 
     /// Has the output steps of its own?

@@ -74,19 +74,18 @@ const INPUTS: &[(&str, &str)] = &[
 const FILTERS: &[(&str, &str)] = &[
     ("multiline", "it comes in a later version; an input's `multiline.parser` joins the lines of containers"),
     ("throttle_size", "`throttle` counts records, by a key if need be"),
-    ("lua", LATER),
     ("aws", LATER),
     ("ecs", "`record_modifier` adds what is known beforehand"),
     ("stdout", "an output `stdout` with the same `match` shows the records"),
     ("sysinfo", "`record_modifier` takes variables such as ${HOSTNAME}"),
-    ("wasm", "`lua` comes in a later version"),
+    ("wasm", "`lua` runs scripts"),
     ("alter_size", DEBUG),
     ("expect", DEBUG),
     ("checklist", "`grep` with an expression of alternatives looks for words"),
     ("geoip2", "add places where the records are stored"),
     ("log_to_metrics", METRICS),
     ("nightfall", "`redact` takes secrets out"),
-    ("tensorflow", "`lua` comes in a later version"),
+    ("tensorflow", "`lua` runs scripts"),
 ];
 
 const OUTPUTS: &[(&str, &str)] = &[

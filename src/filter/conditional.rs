@@ -10,7 +10,7 @@
 //! A field that is missing counts as an empty text. Numbers are compared as numbers, also where the field is text.
 
 use super::convert::Scalar;
-use super::{Each, Filter, FilterContext, Plan};
+use super::{Counted, Each, Filter, FilterContext, Plan};
 use crate::record::{Accessor, Batch, Expression, Record, SourceDraft};
 use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
@@ -151,7 +151,7 @@ impl Filter for Conditional {
         }))
     }
 
-    fn counted(&self) -> Vec<(&str, u64)> {
+    fn counted(&self) -> Vec<Counted<'_>> {
         self.filter.counted()
     }
 

@@ -12,6 +12,7 @@ mod rewrite_tag;
 mod throttle;
 mod sample;
 mod redact;
+mod lua;
 mod conditional;
 mod content_modifier;
 mod convert;
@@ -21,7 +22,7 @@ mod tests;
 
 pub use conditional::{Condition, Conditional};
 
-use crate::config::{Environment, Opt, Report, Section};
+use crate::config::{Environment, Opt, Report, Secret, Section};
 use crate::record::{Batch, DropReason, SourceDraft};
 use crate::state::State;
 use futures_util::future::BoxFuture;
@@ -49,8 +50,8 @@ pub trait Filter: Send {
         false
     }
 
-    /// What it counts besides records: `kind` and how often, for the metrics.
-    fn counted(&self) -> Vec<(&str, u64)> {
+    /// What it counts besides records, for the metrics.
+    fn counted(&self) -> Vec<Counted<'_>> {
         Vec::new()
     }
 
@@ -82,6 +83,17 @@ pub trait Each: Send {
     }
 }
 
+/// Something that a filter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// The metric, without `drave_`.
+    pub metric: &'static str,
+    /// Its label `kind`.
+    pub kind: &'a str,
+    /// Since the start.
+    pub count: u64,
+}
+
 /// What a filter's task runs with.
 pub struct FilterContext {
     /// Proxies, the node's name, where the API is.
@@ -97,6 +109,8 @@ pub struct FilterContext {
 pub struct FilterConfig<'a> {
     /// The sections of parsers.
     pub parsers: &'a [Section],
+    /// What `@SET` and `env` have set.
+    pub variables: &'a [(String, Secret)],
 }
 
 /// A filter of the registry.
@@ -126,6 +140,7 @@ pub static FILTERS: &[FilterPlugin] = &[
     throttle::PLUGIN,
     sample::PLUGIN,
     redact::PLUGIN,
+    lua::PLUGIN,
 ];
 
 /// What can be a processor only; every filter can be one as well.

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn fields_come_and_go() {
         for (options, record, expect) in [
-            ("record: [a 1, b two words]", r#"{"b":0,"c":1}"#, r#"{"b":"two words","c":1,"a":"1"}"#),
+            ("record: [a 1, b two words]", r#"{"b":0,"c":1}"#, r#"{"c":1,"a":"1","b":"two words"}"#),
             ("remove_key: [X-*, b]", r#"{"x-a":1,"B":2,"x":3}"#, r#"{"x":3}"#),
             ("{allowlist_key: [a*], record: n 1}", r#"{"A":1,"b":2}"#, r#"{"A":1,"n":"1"}"#),
             ("whitelist_key: a", r#"{"b":2}"#, ""),

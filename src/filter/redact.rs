@@ -13,7 +13,7 @@
 mod kinds;
 
 use super::words::{of_entry, report_wrong};
-use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
+use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section, nearest};
 use crate::record::{Batch, SourceDraft, Span, Value};
 use kinds::{Finder, KINDS};
@@ -142,8 +142,10 @@ impl Filter for Redact {
         Plan::Each(Box::new(RedactEach { finders, out: Vec::new(), parts: Default::default() }))
     }
 
-    fn counted(&self) -> Vec<(&str, u64)> {
-        self.finders.list.iter().map(|finder| (finder.name(), finder.found.load(Ordering::Relaxed))).collect()
+    fn counted(&self) -> Vec<Counted<'_>> {
+        let of = |finder: &'_ Finder| finder.found.load(Ordering::Relaxed);
+        let counted = |f| Counted { metric: "filter_redacted", kind: Finder::name(f), count: of(f) };
+        self.finders.list.iter().map(counted).collect()
     }
 }
 
@@ -226,14 +228,15 @@ mod tests {
             (r#"{"a":"ORD-12"}"#, r#"{"a":"[REDACTED:order]"}"#),
             (r#"{"a":"nothing \"here\" @ all"}"#, r#"{"a":"nothing \"here\" @ all"}"#),
         ] {
-            check("redact", "expression: order ORD-[0-9]+", record, expect);
+            check("redact", "expression: 'order ORD-[0-9]+'", record, expect);
         }
     }
 
     #[test]
     fn what_was_found_is_counted_by_its_kind() {
-        let mut chain = Chain::new(&[("redact", "kinds: email, card")]);
+        let mut chain = Chain::new(&[("redact", "kinds: 'email, card'")]);
         chain.run(r#"{"a":"a@b.org c@d.org","b":"4111111111111111","c":"AKIAIOSFODNN7EXAMPLE"}"#);
-        assert_eq!(chain.filters[0].counted(), [("email", 2), ("card", 1)]);
+        let counted: Vec<_> = chain.filters[0].counted().iter().map(|c| (c.kind, c.count)).collect();
+        assert_eq!(counted, [("email", 2), ("card", 1)]);
     }
 }

@@ -10,6 +10,7 @@ pub(super) struct Chain {
     pub(super) filters: Vec<Box<dyn Filter>>,
     steps: Vec<Box<dyn Each>>,
     pub(super) batch: Batch,
+    pub(super) time_ns: i64,
 }
 
 impl Chain {
@@ -32,7 +33,7 @@ impl Chain {
         let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
         let configure = |section: &Section| {
             let plugin = FILTERS.iter().chain(PROCESSORS).find(|p| p.name == section.name).expect("a filter");
-            let config = FilterConfig { parsers: &config.parsers };
+            let config = FilterConfig { parsers: &config.parsers, variables: &config.variables };
             (plugin.configure)(section, &config, &mut report)
         };
         let mut filters: Vec<_> = config.filters.iter().filter_map(configure).collect();
@@ -48,7 +49,7 @@ impl Chain {
                 Plan::Drop(_) | Plan::NotYet => panic!("the source is left out"),
             }
         }
-        Self { filters, steps, batch: Batch::new(Arc::new(Source::new(draft, Vec::new()))) }
+        Self { filters, steps, batch: Batch::new(Arc::new(Source::new(draft, Vec::new()))), time_ns: 0 }
     }
 
     /// What becomes of a record; nothing when it is left out.
@@ -56,7 +57,7 @@ impl Chain {
         let source = Arc::clone(&self.batch.source);
         self.batch.reset(&source, &crate::record::KeyNames::CRI);
         let text = self.batch.append(record.as_bytes());
-        self.batch.records.push(Record { text, ..Record::default() });
+        self.batch.records.push(Record { text, time_ns: self.time_ns, ..Record::default() });
         crate::parse::JsonParser::plain().parse(&mut self.batch, 0).expect("a JSON object");
         self.steps.iter_mut().for_each(|each| each.apply(&mut self.batch));
         let records = self.batch.records.len() as u64;

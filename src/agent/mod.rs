@@ -20,6 +20,7 @@ mod memory;
 mod pipeline;
 mod steps;
 mod plan;
+mod explain;
 mod route;
 mod run;
 mod replay;
@@ -28,6 +29,7 @@ mod leftover;
 mod tests;
 
 pub use leftover::Leftover;
+pub use explain::explain;
 pub use plan::Plan;
 pub use replay::{Replayed, replay};
 pub use run::{RunError, run};

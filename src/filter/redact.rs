@@ -12,7 +12,7 @@
 
 mod kinds;
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section, nearest};
 use crate::record::{Batch, SourceDraft, Span, Value};
@@ -59,7 +59,7 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
         }
     }
     for entry in section.all("expression") {
-        let Some(words) = of_entry(section, entry, 2..=2, "NAME EXPRESSION", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::Rest, 2..=2), "NAME EXPRESSION", report) else { continue };
         match Finder::own(&words[0], &words[1]) {
             Ok(finder) => finders.push(finder),
             Err(error) => {

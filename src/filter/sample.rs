@@ -10,7 +10,7 @@
 //! ```
 //! Of every value of `key` the first record is kept, and then each tenth.
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Expression, SourceDraft};
@@ -57,7 +57,7 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     let key = options.key.as_deref().map(|text| read_key("key", text, report)).transpose().ok()?;
     let mut always = Vec::new();
     for entry in section.all("always") {
-        let Some(words) = of_entry(section, entry, 2..=2, "KEY EXPRESSION", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::Rest, 2..=2), "KEY EXPRESSION", report) else { continue };
         let Ok(accessor) = read_key("always", &words[0], report) else { continue };
         match Expression::new(&words[1]) {
             Ok(expression) => always.push((accessor, expression)),

@@ -28,8 +28,8 @@ mod leftover;
 #[cfg(test)]
 mod tests;
 
-pub use leftover::Leftover;
 pub use explain::explain;
+pub use leftover::Leftover;
 pub use plan::Plan;
 pub use replay::{Replayed, replay};
 pub use run::{RunError, run};

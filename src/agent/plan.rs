@@ -143,11 +143,7 @@ fn plan_processors(of: SectionKind, config: &Config, report: &mut Report) -> Vec
     steps
 }
 
-fn plan_processor(
-    processor: &Processor,
-    config: &Config,
-    report: &mut Report,
-) -> Option<(Scope, Box<dyn Filter>)> {
+fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
     let is_input = processor.of == SectionKind::Input;
     let section = &processor.section;
     let plugins = || FILTERS.iter().chain(PROCESSORS);
@@ -161,7 +157,8 @@ fn plan_processor(
     let mut own = section.clone();
     own.entries.retain(|entry| !is_condition(&entry));
     check_keys(&own, ProcessorShared::OPTIONS, plugin.options, report);
-    let filter = (plugin.configure)(&own, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report)?;
+    let filter =
+        (plugin.configure)(&own, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report)?;
     if !is_input && filter.reroutes() {
         let what = format!("{} cannot be a processor of an output", section.title());
         let hint = "records have their outputs there already; put it under `filters`, with a `match`".to_owned();
@@ -287,7 +284,8 @@ fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Optio
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter = (plugin.configure)(section, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report);
+    let filter =
+        (plugin.configure)(section, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

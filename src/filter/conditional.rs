@@ -73,7 +73,8 @@ impl Rule {
             Accessor::parse(field).map_err(|e| (format!("has a rule without a field: {e}"), e.hint().to_owned()))?;
         let name = rule.get("op").and_then(Json::as_str).unwrap_or_default().to_ascii_lowercase();
         let value = rule.get("value").unwrap_or(&Json::Null);
-        let number = || number_of(value).ok_or_else(|| (format!("has no number for `{name}`"), "write `value: 500`".to_owned()));
+        let number =
+            || number_of(value).ok_or_else(|| (format!("has no number for `{name}`"), "write `value: 500`".to_owned()));
         let (test, wanted) = match name.as_str() {
             "eq" => (Test::In(vec![text_of(value)]), true),
             "neq" => (Test::In(vec![text_of(value)]), false),

@@ -203,7 +203,11 @@ mod tests {
                 r#"{"m":{"log":"{\"a\":1}"},"c":2}"#,
                 r#"{"a":1,"m":{"log":"{\"a\":1}"},"c":2}"#,
             ),
-            ("{key_name: l, parser: json, preserve_key: on}", r#"{"l":"{\"a\":1}","c":2}"#, r#"{"a":1,"l":"{\"a\":1}"}"#),
+            (
+                "{key_name: l, parser: json, preserve_key: on}",
+                r#"{"l":"{\"a\":1}","c":2}"#,
+                r#"{"a":1,"l":"{\"a\":1}"}"#,
+            ),
         ] {
             check("parser", options, record, expect);
         }

@@ -49,7 +49,8 @@ crate::options! {
 fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let options = RecordModifierOptions::from_section(section, report)?;
     let add: Vec<_> = section.all("record").filter_map(|entry| pair(section, entry, report)).collect();
-    let keep: Vec<Name> = options.allowlist_key.iter().chain(&options.whitelist_key).map(|key| Name::new(key)).collect();
+    let keep: Vec<Name> =
+        options.allowlist_key.iter().chain(&options.whitelist_key).map(|key| Name::new(key)).collect();
     let remove: Vec<Name> = options.remove_key.iter().map(|key| Name::new(key)).collect();
     if !keep.is_empty() && !remove.is_empty() {
         let what = format!("{} has both `remove_key` and `allowlist_key`", section.title());
@@ -210,7 +211,11 @@ mod tests {
     #[test]
     fn fields_come_and_go() {
         for (options, record, expect) in [
-            ("record: [a 1, 'b \"two words\"', left out here]", r#"{"b":0,"c":1}"#, r#"{"c":1,"a":"1","b":"two words"}"#),
+            (
+                "record: [a 1, 'b \"two words\"', left out here]",
+                r#"{"b":0,"c":1}"#,
+                r#"{"c":1,"a":"1","b":"two words"}"#,
+            ),
             ("remove_key: [X-*, b]", r#"{"x-a":1,"B":2,"x":3}"#, r#"{"x":3}"#),
             ("{allowlist_key: [a*], record: n 1}", r#"{"A":1,"b":2}"#, r#"{"A":1,"n":"1"}"#),
             ("whitelist_key: a", r#"{"b":2}"#, ""),

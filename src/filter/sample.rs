@@ -52,7 +52,9 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     }
     let read_key = |name: &str, text: &str, report: &mut Report| {
         let parsed = Accessor::parse(text.trim());
-        parsed.map_err(|e| section.get(name).map(|at| report_wrong(section, at, &format!("is no key: {e}"), e.hint(), report)))
+        parsed.map_err(|e| {
+            section.get(name).map(|at| report_wrong(section, at, &format!("is no key: {e}"), e.hint(), report))
+        })
     };
     let key = options.key.as_deref().map(|text| read_key("key", text, report)).transpose().ok()?;
     let mut always = Vec::new();
@@ -135,7 +137,8 @@ mod tests {
     #[test]
     fn one_of_many_is_kept_and_what_matters_always() {
         let mut chain = Chain::new(&[("sample", "{one_of: 3, key: app, always: level error}")]);
-        let mut kept = |record: &str, times: usize| (0..times).map(|_| usize::from(!chain.run(record).is_empty())).sum::<usize>();
+        let mut kept =
+            |record: &str, times: usize| (0..times).map(|_| usize::from(!chain.run(record).is_empty())).sum::<usize>();
         assert_eq!(kept(r#"{"app":"a"}"#, 7), 3);
         assert_eq!(kept(r#"{"app":"b"}"#, 1), 1);
         assert_eq!(kept(r#"{"app":"a","level":"error"}"#, 5), 5);

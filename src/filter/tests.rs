@@ -16,7 +16,10 @@ pub(super) struct Chain {
 impl Chain {
     /// Each filter by its name and its options as YAML, with braces or without.
     pub(super) fn new(filters: &[(&str, &str)]) -> Self {
-        Self::of_source(filters, SourceDraft { tag: "app.one".into(), text_key: "log".into(), ..SourceDraft::default() })
+        Self::of_source(
+            filters,
+            SourceDraft { tag: "app.one".into(), text_key: "log".into(), ..SourceDraft::default() },
+        )
     }
 
     pub(super) fn of_source(filters: &[(&str, &str)], mut draft: SourceDraft) -> Self {
@@ -99,7 +102,10 @@ fn filters_know_what_is_shared() {
     assert_eq!(run(&[("record_modifier", "remove_key: KUBE*")], r#"{"a":1}"#), r#"{"a":1}"#);
     assert_eq!(run(&[("record_modifier", "record: kubernetes x")], r#"{"a":1}"#), r#"{"a":1,"kubernetes":"x"}"#);
     assert_eq!(run(&[("modify", "add: kubernetes x")], "{}"), run(&[], "{}"));
-    assert_eq!(run(&[("grep", "\"regex\": \"$kubernetes['labels']['app'] cart\"")], r#"{"a":1}"#), run(&[], r#"{"a":1}"#));
+    assert_eq!(
+        run(&[("grep", "\"regex\": \"$kubernetes['labels']['app'] cart\"")], r#"{"a":1}"#),
+        run(&[], r#"{"a":1}"#)
+    );
 }
 
 /// No filter loses or invents a record uncounted, whatever it looks at: [`Chain::run`] asserts it.

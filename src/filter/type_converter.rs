@@ -69,7 +69,9 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
             "str_key" => Kind::Text,
             _ => continue,
         };
-        let Some(words) = of_entry(section, entry, (Split::DoubleQuoted, 3..=3), "FROM TO TYPE", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::DoubleQuoted, 3..=3), "FROM TO TYPE", report) else {
+            continue;
+        };
         let kind = match words[2].to_ascii_lowercase().as_str() {
             "int" | "integer" => Kind::Int,
             "uint" => Kind::Uint,

@@ -121,7 +121,10 @@ impl Expression {
     pub fn each_match(&self, text: &[u8], take: &mut impl FnMut(usize, usize)) {
         match self.engine(self.variant(text)) {
             Engine::Linear(regex) => {
-                regex.find_iter(text).filter(|found| !found.is_empty()).for_each(|found| take(found.start(), found.end()));
+                regex
+                    .find_iter(text)
+                    .filter(|found| !found.is_empty())
+                    .for_each(|found| take(found.start(), found.end()));
             }
             Engine::Backtracking(regex) => {
                 for found in regex.find_iter(text) {

@@ -1,8 +1,8 @@
 //! Which records go where.
 
-use crate::{assert_balanced, assert_exactly};
 use crate::support::sink::Sink;
 use crate::support::site::{Site, http};
+use crate::{assert_balanced, assert_exactly};
 
 #[test]
 fn each_output_gets_what_it_matches_and_the_rest_is_counted() {
@@ -55,7 +55,8 @@ fn a_header_for_the_tag_keeps_tags_apart() {
 #[test]
 fn what_steps_take_elsewhere_is_accounted_for() {
     let (all, sevens, odd) = (Sink::start(), Sink::start(), Sink::start());
-    let steps = "processors: {logs: [{name: grep, exclude: 'log 3;'}, {name: rewrite_tag, rule: '$log 7; sevens true'}]}";
+    let steps =
+        "processors: {logs: [{name: grep, exclude: 'log 3;'}, {name: rewrite_tag, rule: '$log 7; sevens true'}]}";
     let site = Site::new().inputs(&[("app", "logs/*.log", &[steps])]);
     site.write("a.log", 0, 0..5_000);
     let odd_only = "processors: {logs: [{name: grep, regex: 'log [13579];'}]}";

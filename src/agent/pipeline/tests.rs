@@ -149,8 +149,18 @@ fn records_with_another_tag_are_accounted_for() {
         ("{name: rewrite_tag, match: app, rule: $log ^a out.$0 true}", 2, 2, 3),
         ("{name: rewrite_tag, match: app, rule: $log ^a out.$0 false}", 2, 0, 1),
         // Under the new tag from the first filter on, and not by the same step again.
-        ("{name: rewrite_tag, match: '*', rule: $log ^a out false}, {name: grep, match: out, exclude: log ab}", 1, 0, 2),
-        ("{name: grep, match: out, exclude: log ab}, {name: rewrite_tag, match: '*', rule: $log ^a out false}", 1, 0, 2),
+        (
+            "{name: rewrite_tag, match: '*', rule: $log ^a out false}, {name: grep, match: out, exclude: log ab}",
+            1,
+            0,
+            2,
+        ),
+        (
+            "{name: grep, match: out, exclude: log ab}, {name: rewrite_tag, match: '*', rule: $log ^a out false}",
+            1,
+            0,
+            2,
+        ),
         // Two that hand it to each other, until it is enough.
         (
             "{name: rewrite_tag, match: app, rule: $log ^a b false}, {name: rewrite_tag, match: b, rule: $log ^a app false}",

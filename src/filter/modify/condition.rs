@@ -76,9 +76,9 @@ impl Condition {
             Test::Equals(accessor, text) => accessor.find(batch, record).is_some_and(|found| {
                 found.string(&mut buffer).is_some_and(|found| found == text.as_bytes()) == self.wanted
             }),
-            Test::Matches(accessor, expression) => accessor
-                .find(batch, record)
-                .is_some_and(|found| matches(expression, found, &mut buffer) == self.wanted),
+            Test::Matches(accessor, expression) => {
+                accessor.find(batch, record).is_some_and(|found| matches(expression, found, &mut buffer) == self.wanted)
+            }
             Test::AllMatch(keys, values) => {
                 let mut all = true;
                 batch.each_member(record, &mut |key, found| {

@@ -151,7 +151,8 @@ impl Each for ModifyEach {
     }
 
     fn owns_shared(&self) -> bool {
-        self.touches_shared || self.rules.iter().any(|rule| matches!(rule.action, Action::MoveToStart | Action::MoveToEnd))
+        self.touches_shared
+            || self.rules.iter().any(|rule| matches!(rule.action, Action::MoveToStart | Action::MoveToEnd))
     }
 }
 

@@ -20,7 +20,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 
 /// Explains a checked configuration, for people.
 pub fn explain(config: &Config, plan: Plan) -> String {
-    let Plan { filters, filter_names, outputs, input_names, routable, .. } = plan;
+    let Plan { filters, filter_names, outputs, input_names, input_routes, .. } = plan;
     let kinds: Vec<&str> = filters.iter().map(|(scope, _)| word(scope)).collect();
     let mut chain = Chain::new(filters);
     let mut text = String::new();
@@ -34,7 +34,8 @@ pub fn explain(config: &Config, plan: Plan) -> String {
             let _ = writeln!(text, "  input      {} {}   reads every line", entry.key, entry.value);
         }
         push_steps(&mut text, &steps, &kinds, &filter_names);
-        let taking = outputs.iter().enumerate().filter(|(_, output)| routable[input] && output.matches.takes(&tag));
+        let taking =
+            outputs.iter().enumerate().filter(|(_, output)| input_routes[input].routable && output.matches.takes(&tag));
         let before = text.len();
         for (number, output) in taking {
             let _ = writeln!(text, "  output     {}", output.name);

@@ -29,7 +29,7 @@ const LINES: usize = 2;
 pub struct Expression {
     translation: Translation,
     /// Compiled when a text first needs them: most texts are one line of ASCII.
-    variants: [OnceLock<Engine>; VARIANTS],
+    variants: Box<[OnceLock<Engine>; VARIANTS]>,
     given_up: AtomicU64,
 }
 
@@ -75,7 +75,7 @@ impl Expression {
     pub fn new(text: &str) -> Result<Self, String> {
         let mut expression = Self {
             translation: Translation::new(text)?,
-            variants: [const { OnceLock::new() }; VARIANTS],
+            variants: Box::new([const { OnceLock::new() }; VARIANTS]),
             given_up: AtomicU64::new(0),
         };
         let (first, engine) = match expression.build(0) {

@@ -108,6 +108,36 @@ fn filters_know_what_is_shared() {
     );
 }
 
+/// What is done once for a source is what would be done to each of its records.
+#[test]
+fn once_per_source_is_as_for_each_record() {
+    let rules = [
+        "set: a x",
+        "add: a x",
+        "remove: a",
+        "rename: a b",
+        "hard_rename: a b",
+        "copy: a b",
+        "hard_copy: a b",
+        "rename: b c",
+        "remove: b",
+        "add: c y",
+        "hard_rename: c a",
+    ];
+    let members = || proptest::collection::btree_map("[abc]", "[xyz]{1,2}", 0..4);
+    let chosen = proptest::collection::vec(0..rules.len(), 1..5);
+    proptest::proptest!(|(shared in members(), wins in proptest::bool::ANY, own in members(), chosen in chosen)| {
+        let mut draft = SourceDraft { tag: "t".into(), text_key: "log".into(), ..SourceDraft::default() };
+        shared.iter().for_each(|(key, value)| draft.share(key, value.as_str().into(), wins));
+        let chosen: Vec<_> = chosen.iter().map(|at| ("modify", rules[*at])).collect();
+        let record = serde_json::to_string(&own).expect("JSON");
+        let tree = |text: String| serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+        let once = tree(Chain::of_source(&chosen, draft.clone()).run(&record));
+        let each = tree(Chain::of_source(&chosen, SourceDraft { shared_is_final: true, ..draft }).run(&record));
+        proptest::prop_assert_eq!(once, each);
+    });
+}
+
 /// No filter loses or invents a record uncounted, whatever it looks at: [`Chain::run`] asserts it.
 #[test]
 fn every_record_is_accounted_for() {

@@ -19,7 +19,7 @@ use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Entry, Report, Section};
 use crate::record::{Batch, Field, SourceDraft, Value};
 use condition::Condition;
-use rule::{Action, Rule};
+use rule::{Fix, Rule};
 use std::sync::Arc;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
@@ -95,11 +95,11 @@ struct Modify {
 
 impl Filter for Modify {
     fn plan(&mut self, source: &mut SourceDraft) -> Plan {
-        let mut done = 0;
+        let (mut done, mut fixes) = (0, Vec::new());
         if self.conditions.is_empty() && !source.shared_is_final {
-            done = self.rules.iter().take_while(|rule| rule.share(source)).count();
+            done = self.rules.iter().take_while(|rule| rule.share(source, &mut fixes)).count();
         }
-        if done == self.rules.len() {
+        if done == self.rules.len() && fixes.is_empty() {
             return Plan::Pass;
         }
         let rules = &self.rules[done..];
@@ -107,6 +107,7 @@ impl Filter for Modify {
         Plan::Each(Box::new(ModifyEach {
             rules: Arc::clone(&self.rules),
             done,
+            fixes,
             conditions: Arc::clone(&self.conditions),
             touches_shared,
             constants: Vec::new(),
@@ -117,8 +118,9 @@ impl Filter for Modify {
 
 struct ModifyEach {
     rules: Arc<[Rule]>,
-    /// So many of them are done for the source.
+    /// So many of them are done for the source, but for this.
     done: usize,
+    fixes: Vec<Fix>,
     conditions: Arc<[Condition]>,
     /// What is shared is changed as well.
     touches_shared: bool,
@@ -137,7 +139,8 @@ impl Each for ModifyEach {
             self.constants.push(Field { key, value });
         }
         for record in 0..batch.records.len() {
-            if !self.conditions.iter().all(|condition| condition.holds(batch, record)) {
+            self.fixes.iter().for_each(|fix| fix.apply(batch, record));
+            if rules.is_empty() || !self.conditions.iter().all(|condition| condition.holds(batch, record)) {
                 continue;
             }
             batch.own_fields(record);
@@ -152,7 +155,6 @@ impl Each for ModifyEach {
 
     fn owns_shared(&self) -> bool {
         self.touches_shared
-            || self.rules.iter().any(|rule| matches!(rule.action, Action::MoveToStart | Action::MoveToEnd))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::words::report_wrong;
 use crate::config::{Entry, Report, Section};
-use crate::record::{Batch, Expression, Field, SourceDraft};
+use crate::record::{Batch, Expression, Field, SourceDraft, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -17,6 +17,34 @@ pub(super) enum Action {
     HardRename,
     Copy,
     HardCopy,
+}
+
+/// What a rule that was done for a whole source leaves to do.
+#[derive(Debug, Clone)]
+pub(super) enum Fix {
+    /// A field of this name was hidden by what was shared, and goes as well.
+    LeaveOut(String),
+    /// What was shared got another name, but records that have a field of that name keep it under the old one.
+    Renamed { from: String, to: String, json: String },
+}
+
+impl Fix {
+    pub(super) fn apply(&self, batch: &mut Batch, record: usize) {
+        match self {
+            Self::LeaveOut(key) => _ = batch.remove_key(record, key.as_bytes()),
+            Self::Renamed { from, to, json } => {
+                batch.remove_key(record, from.as_bytes());
+                if batch.field_at(record, to.as_bytes()).is_some() {
+                    let (key, value) = (batch.intern(from.as_bytes()), batch.intern(json.as_bytes()));
+                    batch.push_field(record, Field { key, value: Value::Json(value) });
+                }
+            }
+        }
+    }
+}
+
+fn is_shared(source: &SourceDraft, key: &str) -> bool {
+    source.shared.iter().any(|s| s.key == key)
 }
 
 #[derive(Debug)]
@@ -86,17 +114,51 @@ impl Rule {
         }
     }
 
-    /// Does it for all records of a source at once; `false` where it must look at each.
-    pub(super) fn share(&self, source: &mut SourceDraft) -> bool {
+    /// Does it for all records of a source at once; `false` where it must look at each. `fixes`: what is left to do for those
+    /// that have fields of these names.
+    pub(super) fn share(&self, source: &mut SourceDraft, fixes: &mut Vec<Fix>) -> bool {
         if source.is_virtual(&self.key) {
             return false;
         }
         match self.action {
-            Action::Add if source.shared.iter().any(|s| s.key == self.key) => {}
+            Action::Add if is_shared(source, &self.key) => {}
             Action::Add => source.share(&self.key, self.second.as_str().into(), false),
             Action::Set => source.share(&self.key, self.second.as_str().into(), true),
+            Action::Remove => {
+                source.shared.retain(|s| s.key != self.key);
+                fixes.push(Fix::LeaveOut(self.key.clone()));
+            }
+            Action::Rename | Action::HardRename | Action::Copy | Action::HardCopy => {
+                return self.share_anew(source, fixes);
+            }
             _ => return false,
         }
+        true
+    }
+
+    /// The same for what is shared under one name and shall be under another.
+    fn share_anew(&self, source: &mut SourceDraft, fixes: &mut Vec<Fix>) -> bool {
+        // Where it does not win, records may have their own.
+        let shared = source.shared.iter().find(|s| s.key == self.key && s.wins);
+        let Some(value) = shared.map(|s| s.value.clone()).filter(|_| !source.is_virtual(&self.second)) else {
+            return false;
+        };
+        let wins = matches!(self.action, Action::HardRename | Action::HardCopy);
+        if self.key == self.second || (!wins && is_shared(source, &self.second)) {
+            return true;
+        }
+        match self.action {
+            Action::Rename => {
+                let (from, to) = (self.key.clone(), self.second.clone());
+                fixes.push(Fix::Renamed { from, to, json: value.to_string() });
+            }
+            Action::HardRename => fixes.push(Fix::LeaveOut(self.key.clone())),
+            _ => {}
+        }
+        if matches!(self.action, Action::Rename | Action::HardRename) {
+            source.shared.retain(|s| s.key != self.key);
+        }
+        source.share(&self.second, value, wins);
         true
     }
 

@@ -19,7 +19,9 @@ mod ledger;
 mod verdict;
 mod memory;
 mod pipeline;
+mod steps;
 mod plan;
+mod explain;
 mod route;
 mod run;
 mod replay;
@@ -27,6 +29,7 @@ mod leftover;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 pub use leftover::Leftover;
 pub use plan::Plan;
 pub use replay::{Replayed, replay};

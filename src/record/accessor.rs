@@ -96,8 +96,8 @@ impl Accessor {
         Some(Self { root: Root::Key(keys.next()?), steps: keys.map(Step::Key).collect() })
     }
 
-    /// The key of the record that it begins with; `None` where it is about the tag.
-    pub fn key(&self) -> Option<&[u8]> {
+    /// The key of the record that it begins with; none for the tag.
+    pub fn root_key(&self) -> Option<&[u8]> {
         match &self.root {
             Root::Key(key) => Some(key),
             Root::Tag(_) => None,
@@ -124,6 +124,11 @@ impl Accessor {
             }
         }
         name
+    }
+
+    /// Does it lead into a map or an array?
+    pub fn is_nested(&self) -> bool {
+        !self.steps.is_empty()
     }
 
     /// Is the value the same for all records of a batch that do not own what is shared?
@@ -353,7 +358,7 @@ pub(super) mod tests {
             ("$TAG[1]", None, 0, "TAG_1"),
         ] {
             let accessor = Accessor::parse(text).expect(text);
-            assert_eq!(accessor.key(), key.map(str::as_bytes), "{text}");
+            assert_eq!(accessor.root_key(), key.map(str::as_bytes), "{text}");
             assert_eq!((accessor.steps().len(), accessor.joined().as_str()), (steps, joined), "{text}");
         }
         let of_keys = Accessor::of_keys(["kubernetes", "labels", "q\""]).expect("keys");

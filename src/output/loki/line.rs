@@ -67,7 +67,7 @@ impl Line {
 
     /// Keeps from the line what an accessor finds. Values of arrays, and the tag, cannot be removed.
     pub(super) fn remove(&mut self, accessor: &Accessor) {
-        let Some(root) = accessor.key() else { return };
+        let Some(root) = accessor.root_key() else { return };
         let mut path = vec![root];
         for step in accessor.steps() {
             match step {

@@ -33,7 +33,7 @@ pub(super) struct Known {
 impl Known {
     fn new(batch: &Batch, labels: &Labels, line: &Line) -> Self {
         let draft = &batch.source.draft;
-        let keys: Vec<Option<&[u8]>> = labels.accessors().map(|accessor| accessor.key()).collect();
+        let keys: Vec<Option<&[u8]>> = labels.accessors().map(|accessor| accessor.root_key()).collect();
         let is_fixed = |key: &[u8]| draft.shared.iter().any(|s| s.wins && s.key.as_bytes() == key);
         Self {
             source: Arc::downgrade(&batch.source),

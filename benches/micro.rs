@@ -8,7 +8,9 @@ mod lines;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
+use drave::config::{Environment, Report, Syntax, load_text};
 use drave::net::gzip;
+use drave::output::{OUTPUTS, Output, OutputContext, Pieces};
 use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
@@ -165,6 +167,54 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     encode();
     let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
     counted.bench_local(encode);
+}
+
+/// As events of CloudWatch Logs: the record as JSON, and that as a string.
+#[divan::bench]
+fn cloudwatch_encode(bencher: Bencher<'_, '_>) {
+    let (mut batch, output) = (cri_block(), cloudwatch());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let mut pieces = Pieces::default();
+    let mut encode = || {
+        pieces.clear();
+        for record in 0..batch.records.len() {
+            if !output.encode_one(&batch, record, &mut pieces) {
+                pieces.clear();
+            }
+        }
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// The body of a put, of pieces that fill it.
+#[divan::bench]
+fn cloudwatch_body(bencher: Bencher<'_, '_>) {
+    let (mut batch, output) = (cri_block(), cloudwatch());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let mut pieces = Pieces::default();
+    output.encode_some(&batch, 0, &mut pieces, &output.limits());
+    let mut body = Vec::new();
+    bencher.counter(BytesCount::new(pieces.bytes.len())).bench_local(|| {
+        body.clear();
+        output.body("/group\0stream", black_box(&pieces), &mut body);
+        body.len()
+    });
+}
+
+fn cloudwatch() -> Arc<dyn Output> {
+    let text = "[OUTPUT]\n name cloudwatch_logs\n match *\n region a\n log_group_name g\n log_stream_name s\n";
+    let environment = Environment::default();
+    let mut report = Report::default();
+    let config = load_text(text, Syntax::Classic, &environment, &mut report);
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == "cloudwatch_logs").expect("the output");
+    let start = (plugin.configure)(&config.outputs[0], &mut report).expect("options");
+    let context = OutputContext { service: &config.service, environment: &environment, terminal: false };
+    start(&context).expect("an output")
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

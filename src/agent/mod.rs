@@ -11,6 +11,7 @@ mod attempts;
 mod search;
 mod request;
 mod concurrency;
+mod turns;
 mod spooling;
 mod dead_letter;
 mod letters;

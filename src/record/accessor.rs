@@ -9,7 +9,7 @@
 //! ```
 //! As in Fluent Bit a key below a value that is no map gives that value: `$req['x']` of `"req":"text"` is `text`.
 
-use super::{Batch, Found};
+use super::{Batch, Found, SourceDraft};
 use std::fmt;
 
 /// A compiled record accessor.
@@ -85,6 +85,14 @@ impl Accessor {
     pub fn parse_at(text: &str, start: usize) -> Result<(Self, usize), AccessorError> {
         let mut reader = Reader { text, at: start };
         reader.accessor().map(|accessor| (accessor, reader.at))
+    }
+
+    /// Is what it finds the same in all records of a source, unless one hides what its source shares?
+    pub(super) fn is_of_source(&self, draft: &SourceDraft) -> bool {
+        match &self.root {
+            Root::Tag(_) => true,
+            Root::Key(key) => draft.shared.iter().any(|s| s.wins && s.key.as_bytes() == &**key),
+        }
     }
 
     /// Does an accessor, rather than plain text, begin with the `$` in front of this?
@@ -213,7 +221,7 @@ impl Reader<'_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::record::{Field, Record, Shape, Source, SourceDraft, Stream, Value};
+    use crate::record::{Field, Record, Shape, Source, Stream, Value};
     use std::sync::Arc;
 
     /// A container's line of a pod, with one field of its own.

@@ -3,8 +3,8 @@
 //! An accessor ends at the first character that cannot belong to it: `.`, `,`, `;`, `/`, a blank. A `$` before anything that
 //! is no key is text.
 
-use super::Batch;
 use super::accessor::{Accessor, AccessorError};
+use super::{Batch, SourceDraft};
 
 /// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,43 @@ impl Template {
             parts.push(Part::Text(plain));
         }
         Ok(Self(parts))
+    }
+
+    /// Compiles a text whose accessors stand in parentheses, as Fluent Bit's older plugins have them: `app-$(kubernetes['host'])-$(tag[1])`.
+    ///
+    /// # Errors
+    /// A parenthesis that is not closed, and what [`Accessor::parse`] says of what is in them.
+    pub fn parse_in_parentheses(text: &str) -> Result<Self, AccessorError> {
+        let (mut parts, mut rest) = (Vec::new(), text);
+        while let Some((plain, behind)) = rest.split_once("$(") {
+            let at = text.len() - behind.len();
+            let Some((inner, next)) = behind.split_once(')') else {
+                return Err(AccessorError::new(text, at, "`)` is missing"));
+            };
+            if !plain.is_empty() {
+                parts.push(Part::Text(plain.to_owned()));
+            }
+            let inner = match inner.strip_prefix("tag") {
+                Some(part) if part.is_empty() || part.starts_with('[') => format!("$TAG{part}"),
+                _ => format!("${inner}"),
+            };
+            let accessor = Accessor::parse(&inner)
+                .map_err(|e| AccessorError::new(text, at + e.column.saturating_sub(2), e.what))?;
+            parts.push(Part::Value(accessor));
+            rest = next;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// Does it give the same for all records of a source that do not hide what their source shares?
+    pub fn is_of_source(&self, draft: &SourceDraft) -> bool {
+        self.0.iter().all(|part| match part {
+            Part::Text(_) => true,
+            Part::Value(accessor) => accessor.is_of_source(draft),
+        })
     }
 
     /// Is there no accessor in it?
@@ -90,7 +127,7 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Record, Shape, Source, SourceDraft};
+    use crate::record::{Record, Shape, Source};
     use std::sync::Arc;
 
     fn batch() -> Batch {
@@ -120,6 +157,37 @@ mod tests {
             assert_eq!((out.as_str(), found), (expect, complete), "{template}");
         }
         assert_eq!(Template::parse("ab $x[").expect_err("an error").column, 7);
+    }
+
+    #[test]
+    fn accessors_in_parentheses() {
+        for (template, expect) in [
+            ("plain $app", Ok("plain $app")),
+            ("/logs/$(pod['name'])x$(tag[1])-$(tag)", Ok("/logs/web-1xshop-kube.shop.web")),
+            ("$(app)$(app)", Ok("cartcart")),
+            ("a$(app", Err("`)` is missing at column 4")),
+            ("a$(app[x])", Err("a key in quotes or a number is missing at column 8")),
+        ] {
+            let mut out = String::new();
+            let found = Template::parse_in_parentheses(template).map(|t| t.render(&batch(), 0, &mut out));
+            assert_eq!(
+                found.map(|_| out.as_str()).map_err(|e| e.to_string()),
+                expect.map_err(str::to_owned),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_source_shares_is_of_the_source() {
+        let mut draft = SourceDraft::default();
+        draft.share("kubernetes", serde_json::json!({"host": "n1"}), true);
+        draft.share("cluster", "blue".into(), false);
+        for (template, expect) in
+            [("$kubernetes['host'].$TAG[0]", true), ("plain", true), ("$cluster", false), ("$TAG-$level", false)]
+        {
+            assert_eq!(Template::parse(template).expect(template).is_of_source(&draft), expect, "{template}");
+        }
     }
 
     #[test]

@@ -38,8 +38,12 @@ fn a_role_is_assumed_with_the_token_of_the_service_account() {
     let (token, endpoint) = (site.path("token"), format!("http://{}", sts.address));
     fs::write(&token, "of-the-pod").unwrap();
     site.write("a.log", 0, 0..10);
-    let options =
-        ["role_arn: arn:aws:iam::1:role/logs", "external_id: the-id", &format!("sts_endpoint: {endpoint}"), "in_flight_max: 2"];
+    let options = [
+        "role_arn: arn:aws:iam::1:role/logs",
+        "external_id: the-id",
+        &format!("sts_endpoint: {endpoint}"),
+        "in_flight_max: 2",
+    ];
     let environment = [
         ("AWS_ROLE_ARN", "arn:aws:iam::1:role/pod"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),

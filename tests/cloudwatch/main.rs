@@ -42,8 +42,11 @@ fn json_site() -> Site {
     let site = Site::new();
     let parser = "[PARSER]\n    Name json\n    Format json\n    Time_Key time\n    Time_Format %s\n";
     fs::write(site.path("parsers.conf"), parser).unwrap();
-    site.service(&["flush: 100ms", "parsers_file: parsers.conf", "storage.dead_letter: dead.jsonl"])
-        .inputs(&[("app", "logs/*.log", &["parser: json"])])
+    site.service(&["flush: 100ms", "parsers_file: parsers.conf", "storage.dead_letter: dead.jsonl"]).inputs(&[(
+        "app",
+        "logs/*.log",
+        &["parser: json"],
+    )])
 }
 
 fn refused(metrics: &Metrics) -> i64 {
@@ -143,7 +146,8 @@ fn events_that_are_refused_are_counted_by_reason_and_kept() {
         .collect();
     fs::write(site.path("logs/a.log"), lines).unwrap();
     let running = start(site, &cloud, &["log_key: log"]);
-    let metrics = running.wait_for("all five", |m| m.sum("drave_output_pending_records", OUTPUT) == 0 && refused(m) == 3);
+    let metrics =
+        running.wait_for("all five", |m| m.sum("drave_output_pending_records", OUTPUT) == 0 && refused(m) == 3);
     assert_eq!(metrics.sum("drave_output_delivered_records_total", OUTPUT), 2);
     let reasons = metrics.values_of("reason");
     assert!(reasons.contains("too_old") && reasons.contains("too_new"), "{reasons:?}");
@@ -244,10 +248,16 @@ fn puts_are_as_full_as_can_be_and_long_records_are_split() {
 fn templates_make_streams_up_to_a_bound_and_bodies_are_compressed() {
     let cloud = CloudWatch::start();
     let site = json_site();
-    let lines: String = (0..40).map(|n| format!("{{\"log\":\"seq=0000-{n:08};\",\"who\":\"u:{}\"}}\n", n % 8)).collect();
+    let lines: String =
+        (0..40).map(|n| format!("{{\"log\":\"seq=0000-{n:08};\",\"who\":\"u:{}\"}}\n", n % 8)).collect();
     fs::write(site.path("logs/a.log"), lines).unwrap();
-    let options =
-        ["log_group_template: /test/$TAG", "log_stream_template: $who", "distinct_names_max: 5", "compress: gzip", "log_format: json/emf"];
+    let options = [
+        "log_group_template: /test/$TAG",
+        "log_stream_template: $who",
+        "distinct_names_max: 5",
+        "compress: gzip",
+        "log_format: json/emf",
+    ];
     let running = start(site, &cloud, &options);
     running.wait_delivered(OUTPUT.1, 40);
     assert_all(&cloud, 40);

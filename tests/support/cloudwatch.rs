@@ -167,7 +167,9 @@ impl Cloud {
         let Some(action) = target.strip_prefix("Logs_20140328.") else {
             return self.complain(format!("no call of CloudWatch Logs: {} {} {target}", head.method, head.target));
         };
-        if (head.method.as_str(), head.target.as_str(), head.header("content-type")) != ("POST", "/", Some("application/x-amz-json-1.1")) {
+        if (head.method.as_str(), head.target.as_str(), head.header("content-type"))
+            != ("POST", "/", Some("application/x-amz-json-1.1"))
+        {
             return self.complain(format!("{action}: {} {}", head.method, head.target));
         }
         let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
@@ -252,7 +254,9 @@ impl Cloud {
         if self.busy.get(&key).is_some_and(|until| call.at < *until) {
             return self.complain(format!("{key:?}: two puts at once"));
         }
-        let Some(stream) = self.groups.get_mut(&call.group).map(|group| &mut group.streams) else { return missing("group") };
+        let Some(stream) = self.groups.get_mut(&call.group).map(|group| &mut group.streams) else {
+            return missing("group");
+        };
         let Some(stored) = stream.get_mut(&call.stream) else { return missing("stream") };
         let events: Option<Vec<(i64, String)>> = call.body["logEvents"].as_array().map(|events| {
             let event = |event: &Value| {
@@ -319,7 +323,8 @@ impl Cloud {
             .map_err(|error| error.to_string())?;
         let url = format!("http://{}{}", header("host")?, head.target);
         let signable = SignableRequest::new(&head.method, url, headers.into_iter(), SignableBody::Bytes(&request.body));
-        let signed = sign(signable.map_err(|error| error.to_string())?, &params.into()).map_err(|error| error.to_string())?;
+        let signed =
+            sign(signable.map_err(|error| error.to_string())?, &params.into()).map_err(|error| error.to_string())?;
         match part("Signature=") == Some(signed.signature()) {
             true => Ok(()),
             false => Err("the signature does not fit".into()),
@@ -367,7 +372,12 @@ fn parse_time(text: &str) -> Option<SystemTime> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
     let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
     let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100 + shifted_year / 400 + (153 * shifted_month + 2) / 5 + day - 1 - 719_468;
+    let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100
+        + shifted_year / 400
+        + (153 * shifted_month + 2) / 5
+        + day
+        - 1
+        - 719_468;
     let seconds = days * 86_400 + number(9..11)? * 3600 + number(11..13)? * 60 + number(13..15)?;
     Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
 }

@@ -207,6 +207,23 @@ async fn a_destination_that_refuses_all_for_a_while_gets_all() {
 }
 
 #[tokio::test]
+async fn a_request_whose_key_has_to_wait_is_put_out_of_the_way() {
+    let after = Duration::from_secs(1);
+    let held = Outcome::Held { after, cause: "throttled".into(), message: "later".into(), lasting: false };
+    let scene = scene(RetryLimit::Unlimited, vec![held]);
+    let (request, tickets) = scene.request(&["a", "b"]);
+    let begin = Instant::now();
+    let mut unsent = Arc::clone(&scene.delivery).deliver(request).await;
+    assert!(unsent.back.is_empty() && begin.elapsed() < after, "nobody waits for it");
+    let request = unsent.held.pop().unwrap();
+    assert!(request.retry.held_until.is_some_and(|until| until >= begin + after));
+    assert!(!tickets[0].is_settled());
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["ab", "ab"]);
+    assert_eq!(scene.settled(&tickets), (2, 0, 0));
+}
+
+#[tokio::test]
 async fn too_large_is_halved_and_one_record_alone_refused() {
     let scene = scene(RetryLimit::Unlimited, vec![Outcome::TooLarge, Outcome::TooLarge]);
     let (request, tickets) = scene.request(&["a", "b", "c"]);

@@ -129,7 +129,7 @@ fn a_creation_that_is_throttled_holds_its_stream_only() {
     running.write("a.log", 0, 0..10);
     running.wait_for("the other stream", |m| m.sum("drave_output_delivered_records_total", OUTPUT) >= 10);
     assert!(Instant::now() < until, "it did not have to wait");
-    assert!(cloud.groups()["/test/app"].streams.get("n1-b").is_none());
+    assert!(!cloud.groups()["/test/app"].streams.contains_key("n1-b"));
     running.wait_delivered(OUTPUT.1, 20);
     assert_all(&cloud, 20);
 }
@@ -196,6 +196,28 @@ fn trouble_of_every_kind_costs_no_record() {
     for cause in ["ThrottlingException", "ServiceUnavailableException", "ExpiredTokenException", "timeout"] {
         assert!(causes.contains(cause), "{cause}: {causes:?}");
     }
+}
+
+#[test]
+fn what_waited_in_the_spool_arrives_one_put_of_a_stream_at_a_time() {
+    let cloud = CloudWatch::start();
+    let until = Instant::now() + Duration::from_secs(8);
+    cloud.answer("PutLogEvents", move |_| {
+        (Instant::now() < until).then(|| refusal(503, "ServiceUnavailableException", "later"))
+    });
+    cloud.delay(Duration::from_millis(20));
+    let options: &[&str] = &["storage.type: filesystem"];
+    let inputs = [("a", "logs/a.log", options), ("b", "logs/b.log", options)];
+    let site = Site::new().service(&["flush: 100ms", "storage.path: spool"]).inputs(&inputs);
+    let running = start(site, &cloud, &[]);
+    for batch in 0..10 {
+        running.write("a.log", 0, batch * 50..batch * 50 + 50);
+        running.write("b.log", 1, batch * 50..batch * 50 + 50);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    running.wait_for("the spool", |m| m.sum("drave_output_spool_records", OUTPUT) > 0);
+    running.wait_delivered(OUTPUT.1, 1000);
+    assert_all(&cloud, 1000);
 }
 
 #[test]

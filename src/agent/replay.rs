@@ -96,7 +96,7 @@ struct Replay {
 impl Replay {
     fn start(plan: &Plan, Made { planned, output }: Made, (path, letters): (&Path, LetterFile)) -> Self {
         let (finished, receiver) = mpsc::unbounded_channel();
-        let (limits, linger, spare) = (output.limits(), Duration::ZERO, Spare::default());
+        let (limits, linger, spare) = (output.limits(), Duration::ZERO, Spare::new(0));
         let (name, matches, number, may_spool) = (planned.name, planned.matches, 0, AtomicBool::new(false));
         let lane = Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool });
         let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(memory::limit(plan.service.mem_limit.0), 1)));

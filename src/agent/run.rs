@@ -242,7 +242,7 @@ impl Running {
                     limits.bytes_max = limits.bytes_max.min((memory.share() / REQUESTS_MIN).max(1));
                 }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
-                let (spare, may_spool) = (Spare::default(), AtomicBool::new(false));
+                let (spare, may_spool) = (Spare::new(memory.share()), AtomicBool::new(false));
                 let PlannedOutput { name, matches, .. } = planned;
                 Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool })
             })

@@ -65,7 +65,7 @@ fn lane_to(output: Arc<dyn Output>) -> Lane {
         linger: Duration::ZERO,
         matches: Match::default(),
         finished: mpsc::unbounded_channel().0,
-        spare: Spare::default(),
+        spare: Spare::new(1 << 20),
         may_spool: AtomicBool::new(true),
     }
 }

@@ -58,7 +58,7 @@ fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
         linger: Duration::from_secs(600),
         matches: Match::default(),
         finished,
-        spare: Spare::default(),
+        spare: Spare::new(1 << 20),
         may_spool: AtomicBool::new(true),
     };
     let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(1 << 20, 1)));

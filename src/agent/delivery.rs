@@ -202,8 +202,13 @@ impl Delivery {
         // What is under way is older, and may come back.
         let held_up = self.lane.limits.ordered && !work.under_way.is_empty();
         let belongs = |request: &Finished| ordered_backlog || self.belongs_to_spool_after(request, after);
-        while !held_up && work.waiting.front().is_some_and(belongs) {
-            late.extend(work.waiting.pop_front());
+        // What came from the spool may wait here for its key, and stays there meanwhile.
+        let of_memory = |request: &Finished| request.home != Home::Spool;
+        while !held_up
+            && let Some(at) = work.waiting.iter().position(of_memory)
+            && belongs(&work.waiting[at])
+        {
+            late.extend(work.waiting.remove(at));
         }
         let count = late.len();
         let stopping = self.is_stopping();
@@ -251,7 +256,7 @@ impl Delivery {
             // The pieces and the body.
             let bytes = request.pieces.held_bytes() + request.pieces.bytes.len();
             work.under_way_bytes += bytes;
-            let turn = work.turns.begin(&request.key);
+            let turn = work.turns.begin(&request);
             let deliver = Arc::clone(self).deliver(request);
             work.under_way.spawn(async move {
                 let unsent = deliver.await;
@@ -263,10 +268,10 @@ impl Delivery {
 
     async fn next(&self, work: &mut Work, slots: usize) -> Option<Finished> {
         let stopping = self.is_stopping();
-        let in_turn = self.lane.output.takes_turns();
+        let output = &*self.lane.output;
         let spool_next = work.waiting.is_empty() || !work.spool_had_its_turn || self.lane.limits.ordered;
         if spool_next && !stopping && self.read_spool(work, slots).await {
-            let is_free = |request: &mut Finished| !in_turn || !work.turns.is_busy(&request.key);
+            let is_free = |request: &mut Finished| work.turns.is_free(request, output);
             if let Some(request) = work.next_of_spool.take_if(is_free) {
                 work.spool_had_its_turn = true;
                 return Some(request);
@@ -277,7 +282,7 @@ impl Delivery {
             return None;
         }
         work.spool_had_its_turn = false;
-        work.turns.take(&mut work.waiting, in_turn, Instant::now())
+        work.turns.take(&mut work.waiting, output, Instant::now())
     }
 
     /// Is there a request of the spool to be sent?

@@ -70,6 +70,8 @@ pub struct Filled {
     pub entries: usize,
     /// No more fits.
     pub full: bool,
+    /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
+    pub times: Option<(i64, i64)>,
 }
 
 impl Pieces {
@@ -188,6 +190,10 @@ pub trait Output: Send + Sync {
     fn begin_key(&self, _batch: &Batch, _record: usize, _key: &mut String) {}
     /// Are requests of one key sent one after the other, while those of others are under way?
     fn takes_turns(&self) -> bool {
+        false
+    }
+    /// May several of this key be under way all the same, if their times do not overlap?
+    fn allows_several(&self, _key: &str) -> bool {
         false
     }
     /// How long a request waits for more, for now; `usual` is what [`limits`](Self::limits) or the service says.

@@ -61,8 +61,8 @@ struct Cloud {
     planned: HashMap<String, VecDeque<Act>>,
     answering: HashMap<String, Answering>,
     secrets: HashMap<String, (String, Option<String>)>,
-    /// Of each stream, until when a put is under way.
-    busy: HashMap<(String, String), Instant>,
+    /// Of each stream, until when a put is under way, with its first and last time.
+    busy: HashMap<(String, String), Vec<(Instant, i64, i64)>>,
     delay: Duration,
 }
 
@@ -251,9 +251,6 @@ impl Cloud {
 
     fn put(&mut self, call: &Call) -> Act {
         let key = (call.group.clone(), call.stream.clone());
-        if self.busy.get(&key).is_some_and(|until| call.at < *until) {
-            return self.complain(format!("{key:?}: two puts at once"));
-        }
         let Some(stream) = self.groups.get_mut(&call.group).map(|group| &mut group.streams) else {
             return missing("group");
         };
@@ -269,6 +266,13 @@ impl Cloud {
         if let Some(why) = wrong_events(&events) {
             return self.complain(format!("{key:?}: {why}"));
         }
+        let (first, last) = (events[0].0, events[events.len() - 1].0);
+        let busy = self.busy.entry(key.clone()).or_default();
+        busy.retain(|(until, ..)| call.at < *until);
+        if busy.iter().any(|(_, begin, end)| first <= *end && *begin <= last) {
+            return self.complain(format!("{key:?}: two puts at once whose times overlap"));
+        }
+        busy.push((call.at + self.delay, first, last));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
         let old = events.iter().take_while(|(time, _)| *time < now - 14 * DAY_MS).count();
         let new = events.iter().position(|(time, _)| *time > now + 2 * 3_600_000).unwrap_or(events.len());
@@ -280,7 +284,6 @@ impl Cloud {
         }
         stored.extend_from_slice(valid);
         valid.iter().for_each(|(_, message)| self.tally.add(message.as_bytes()));
-        self.busy.insert(key, call.at + self.delay);
         let mut rejected = serde_json::Map::new();
         if old > 0 {
             rejected.insert("tooOldLogEventEndIndex".into(), old.into());

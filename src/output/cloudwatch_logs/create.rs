@@ -59,7 +59,7 @@ impl Streams {
 
     /// Makes the stream of a key unless it is known.
     pub(super) async fn ensure(&self, service: &Service, key: &str) -> Result<(), Outcome> {
-        if self.known().contains_key(key) {
+        if self.is_known(key) {
             return Ok(());
         }
         let (group, stream) = split_key(key);
@@ -73,6 +73,10 @@ impl Streams {
         }
         self.used(key);
         Ok(())
+    }
+
+    pub(super) fn is_known(&self, key: &str) -> bool {
+        self.known().contains_key(key)
     }
 
     /// Something arrived there.

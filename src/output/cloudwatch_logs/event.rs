@@ -59,7 +59,7 @@ impl Events {
             Some(Found::Json(string @ [b'"', inner @ .., b'"'])) if inner.len() <= self.bytes_max => {
                 let bytes = unescaped_len(inner);
                 push_event(out, time, |out| out.extend_from_slice(string));
-                one(bytes)
+                one(bytes, time)
             }
             Some(Found::Json(json)) if json[0] != b'"' => self.push_text(json, time, out),
             Some(Found::Text(text)) if batch.utf8 => self.push_text(text, time, out),
@@ -87,7 +87,7 @@ impl Events {
     fn push_text(&self, text: &[u8], time: u64, out: &mut Vec<u8>) -> Filled {
         if text.len() <= self.bytes_max {
             push_event(out, time, |out| json::push_utf8(out, text));
-            return one(text.len());
+            return one(text.len(), time);
         }
         match self.on_long {
             OnLongEvent::Truncate => {
@@ -98,14 +98,14 @@ impl Events {
                     out.extend_from_slice(CUT_MARK);
                     out.push(b'"');
                 });
-                one(kept.len() + CUT_MARK.len())
+                one(kept.len() + CUT_MARK.len(), time)
             }
             OnLongEvent::Split => self.push_parts(text, time, out),
         }
     }
 
     fn push_parts(&self, mut rest: &[u8], time: u64, out: &mut Vec<u8>) -> Filled {
-        let mut filled = Filled::default();
+        let mut filled = Filled { times: times(time), ..Filled::default() };
         while !rest.is_empty() {
             let (part, behind) = rest.split_at(floor(rest, self.bytes_max));
             if filled.entries > 0 {
@@ -120,8 +120,13 @@ impl Events {
     }
 }
 
-fn one(message_bytes: usize) -> Filled {
-    Filled { bytes: message_bytes + EVENT_OVERHEAD, entries: 1, full: false }
+fn one(message_bytes: usize, time: u64) -> Filled {
+    Filled { bytes: message_bytes + EVENT_OVERHEAD, entries: 1, full: false, times: times(time) }
+}
+
+fn times(time: u64) -> Option<(i64, i64)> {
+    let time = time.cast_signed();
+    Some((time, time))
 }
 
 #[inline]

@@ -254,6 +254,11 @@ impl Output for CloudWatchLogs {
         true
     }
 
+    /// Not before the stream is there: each would make it.
+    fn allows_several(&self, key: &str) -> bool {
+        self.streams.is_known(key)
+    }
+
     fn linger(&self, usual: Duration) -> Duration {
         self.pace.linger(usual)
     }
@@ -274,7 +279,11 @@ impl Output for CloudWatchLogs {
             pieces.filled.full = true;
             return false;
         }
-        pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX };
+        let times = match (before.times, added.times) {
+            (Some(before), Some(added)) => Some((before.0.min(added.0), before.1.max(added.1))),
+            (before, added) => before.or(added),
+        };
+        pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX, times };
         pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: batch.records[record].bytes });
         true
     }

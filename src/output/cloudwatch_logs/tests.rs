@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::{Environment, Syntax, load_text};
+use crate::record::{Record, Shape, Source, Stream};
 
 fn pieces(list: &[&str]) -> Pieces {
     let mut pieces = Pieces::default();
@@ -7,6 +9,34 @@ fn pieces(list: &[&str]) -> Pieces {
         pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
     }
     pieces
+}
+
+#[test]
+fn a_container_line_becomes_a_put() {
+    let section = "[OUTPUT]\n name cloudwatch_logs\n match *\n log_group_name /eks/other\n log_stream_prefix n1-\n log_group_template /eks/$kubernetes['namespace_name']\n";
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let config = load_text(section, Syntax::Classic, &environment, &mut report);
+    let start = configure(&config.outputs[0], &mut report).unwrap();
+    let output =
+        start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).unwrap();
+    let mut draft = SourceDraft { tag: "kube.web".into(), ..SourceDraft::default() };
+    draft.share("kubernetes", serde_json::json!({ "pod_name": "web-1", "namespace_name": "shop" }), true);
+    let mut key = String::new();
+    output.key(&draft, &mut key);
+    let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
+    let (text, time_text) = (batch.append(b"say \"hi\""), batch.append(b"2024-03-01T10:00:00.5Z"));
+    for time_ns in [1_709_287_201_000_000_000, 1_709_287_200_500_000_000] {
+        let (shape, stream) = (Shape::Container, Stream::Stdout);
+        batch.records.push(Record { text, time_text, time_ns, shape, stream, tag: b'F', ..Record::default() });
+    }
+    batch.check_utf8();
+    let mut pieces = Pieces::default();
+    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(pieces.filled.times, Some((1_709_287_200_500, 1_709_287_201_000)));
+    let mut body = Vec::new();
+    output.body(&key, &pieces, &mut body);
+    let puts = body::puts(&body.into());
+    insta::assert_snapshot!(String::from_utf8_lossy(&puts[0].body), @r#"{"logGroupName":"/eks/shop","logStreamName":"n1-kube.web","logEvents":[{"timestamp":1709287200500,"message":"{\"time\":\"2024-03-01T10:00:00.5Z\",\"stream\":\"stdout\",\"_p\":\"F\",\"log\":\"say \\\"hi\\\"\",\"kubernetes\":{\"pod_name\":\"web-1\",\"namespace_name\":\"shop\"}}"},{"timestamp":1709287201000,"message":"{\"time\":\"2024-03-01T10:00:00.5Z\",\"stream\":\"stdout\",\"_p\":\"F\",\"log\":\"say \\\"hi\\\"\",\"kubernetes\":{\"pod_name\":\"web-1\",\"namespace_name\":\"shop\"}}"}]}"#);
 }
 
 #[test]

@@ -169,10 +169,28 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     counted.bench_local(encode);
 }
 
+/// As the output opensearch writes it, with an id of its place and no dots in keys.
+#[divan::bench]
+fn bulk_encode(bencher: Bencher<'_, '_>) {
+    let mut batch = cri_block();
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let output = output("{name: opensearch, match: '*', generate_id: on, replace_dots: on, suppress_type_name: on}");
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    let mut encode = || {
+        pieces.clear();
+        output.encode_some(&batch, 0, &mut pieces, &limits);
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
 /// As events of CloudWatch Logs: the record as JSON, and that as a string.
 #[divan::bench]
 fn cloudwatch_encode(bencher: Bencher<'_, '_>) {
-    let (mut batch, output) = (cri_block(), cloudwatch());
+    let (mut batch, output) = (cri_block(), output(CLOUDWATCH));
     let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
     cut(&mut batch, bytes, &mut clock, &mut joiner);
     let mut pieces = Pieces::default();
@@ -193,11 +211,11 @@ fn cloudwatch_encode(bencher: Bencher<'_, '_>) {
 /// The body of a put, of pieces that fill it.
 #[divan::bench]
 fn cloudwatch_body(bencher: Bencher<'_, '_>) {
-    let (mut batch, output) = (cri_block(), cloudwatch());
+    let (mut batch, output) = (cri_block(), output(CLOUDWATCH));
     let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
     cut(&mut batch, bytes, &mut clock, &mut joiner);
-    let mut pieces = Pieces::default();
-    output.encode_some(&batch, 0, &mut pieces, &output.limits());
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    output.encode_some(&batch, 0, &mut pieces, &limits);
     let mut body = Vec::new();
     bencher.counter(BytesCount::new(pieces.bytes.len())).bench_local(|| {
         body.clear();
@@ -206,15 +224,17 @@ fn cloudwatch_body(bencher: Bencher<'_, '_>) {
     });
 }
 
-fn cloudwatch() -> Arc<dyn Output> {
-    let text = "[OUTPUT]\n name cloudwatch_logs\n match *\n region a\n log_group_name g\n log_stream_name s\n";
-    let environment = Environment::default();
-    let mut report = Report::default();
-    let config = load_text(text, Syntax::Classic, &environment, &mut report);
-    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == "cloudwatch_logs").expect("the output");
-    let start = (plugin.configure)(&config.outputs[0], &mut report).expect("options");
-    let context = OutputContext { service: &config.service, environment: &environment, terminal: false };
-    start(&context).expect("an output")
+const CLOUDWATCH: &str = "{name: cloudwatch_logs, match: '*', region: a, log_group_name: g, log_stream_name: s}";
+
+/// An output with these options.
+fn output(section: &str) -> Arc<dyn Output> {
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let text = format!("pipeline: {{outputs: [{section}]}}");
+    let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
+    let section = &config.outputs[0];
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == section.name).expect("a plugin");
+    let start = (plugin.configure)(section, &mut report).unwrap_or_else(|| panic!("{report}"));
+    start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).expect("an output")
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

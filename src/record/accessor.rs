@@ -9,7 +9,7 @@
 //! ```
 //! As in Fluent Bit a key below a value that is no map gives that value: `$req['x']` of `"req":"text"` is `text`.
 
-use super::{Batch, Found, SourceDraft};
+use super::{Batch, Found};
 use std::fmt;
 
 /// A compiled record accessor.
@@ -87,11 +87,11 @@ impl Accessor {
         reader.accessor().map(|accessor| (accessor, reader.at))
     }
 
-    /// Is what it finds the same in all records of a source, unless one hides what its source shares?
-    pub(super) fn is_of_source(&self, draft: &SourceDraft) -> bool {
+    /// Is the value the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
         match &self.root {
             Root::Tag(_) => true,
-            Root::Key(key) => draft.shared.iter().any(|s| s.wins && s.key.as_bytes() == &**key),
+            Root::Key(key) => batch.source.draft.shared.iter().any(|s| s.wins && *s.key.as_bytes() == **key),
         }
     }
 
@@ -221,7 +221,7 @@ impl Reader<'_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::record::{Field, Record, Shape, Source, Stream, Value};
+    use crate::record::{Field, Record, Shape, Source, SourceDraft, Stream, Value};
     use std::sync::Arc;
 
     /// A container's line of a pod, with one field of its own.

@@ -3,8 +3,8 @@
 //! An accessor ends at the first character that cannot belong to it: `.`, `,`, `;`, `/`, a blank. A `$` before anything that
 //! is no key is text.
 
+use super::Batch;
 use super::accessor::{Accessor, AccessorError};
-use super::{Batch, SourceDraft};
 
 /// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +75,18 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Does it give the same for all records of a source that do not hide what their source shares?
-    pub fn is_of_source(&self, draft: &SourceDraft) -> bool {
-        self.0.iter().all(|part| match part {
-            Part::Text(_) => true,
-            Part::Value(accessor) => accessor.is_of_source(draft),
-        })
-    }
-
     /// Is there no accessor in it?
     pub fn is_plain(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
+    /// Is the text the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
+        let is_shared = |part: &Part| match part {
+            Part::Text(_) => true,
+            Part::Value(accessor) => accessor.is_shared(batch),
+        };
+        self.0.iter().all(is_shared)
     }
 
     /// Appends what stands between the accessors.
@@ -127,7 +128,7 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Record, Shape, Source};
+    use crate::record::{Record, Shape, Source, SourceDraft};
     use std::sync::Arc;
 
     fn batch() -> Batch {
@@ -175,18 +176,6 @@ mod tests {
                 expect.map_err(str::to_owned),
                 "{template}"
             );
-        }
-    }
-
-    #[test]
-    fn what_a_source_shares_is_of_the_source() {
-        let mut draft = SourceDraft::default();
-        draft.share("kubernetes", serde_json::json!({"host": "n1"}), true);
-        draft.share("cluster", "blue".into(), false);
-        for (template, expect) in
-            [("$kubernetes['host'].$TAG[0]", true), ("plain", true), ("$cluster", false), ("$TAG-$level", false)]
-        {
-            assert_eq!(Template::parse(template).expect(template).is_of_source(&draft), expect, "{template}");
         }
     }
 

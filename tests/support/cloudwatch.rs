@@ -43,6 +43,9 @@ pub struct Call {
 
 type Answering = Box<dyn FnMut(&Call) -> Option<Act> + Send>;
 
+/// Until when, and first and last time of its events.
+type UnderWay = (Instant, i64, i64);
+
 /// What was stored.
 #[derive(Debug, Default, Clone)]
 pub struct Group {
@@ -62,7 +65,7 @@ struct Cloud {
     answering: HashMap<String, Answering>,
     secrets: HashMap<String, (String, Option<String>)>,
     /// Of each stream, until when a put is under way, with its first and last time.
-    busy: HashMap<(String, String), Vec<(Instant, i64, i64)>>,
+    busy: HashMap<(String, String), Vec<UnderWay>>,
     delay: Duration,
 }
 

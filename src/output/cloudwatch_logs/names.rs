@@ -64,12 +64,12 @@ impl Names {
 
     /// The key of all records of a source; nothing where each has to be asked.
     pub(super) fn of_source(&self, draft: &SourceDraft, key: &mut String) {
-        let of_source = |template: &Option<Template>| template.as_ref().is_none_or(|t| t.is_of_source(draft));
+        let mut batch = Batch::new(Arc::new(Source::new(draft.clone(), Vec::new())));
         let naming = &self.naming;
-        if !of_source(&naming.group_template) || !of_source(&naming.stream_template) {
+        let is_shared = |template: &Template| template.is_shared(&batch);
+        if ![&naming.group_template, &naming.stream_template].into_iter().flatten().all(is_shared) {
             return;
         }
-        let mut batch = Batch::new(Arc::new(Source::new(draft.clone(), Vec::new())));
         batch.records.push(Record { shape: Shape::Fields, ..Record::default() });
         self.of_record(&batch, 0, key);
         self.admit(&draft.tag, key);

@@ -192,6 +192,8 @@ fn trouble_of_every_kind_costs_no_record() {
     let running = start(site, &cloud, &["http.response_timeout: 1s"]);
     running.wait_delivered(OUTPUT.1, 900);
     assert_all(&cloud, 900);
+    let said = running.agent.stderr();
+    assert!(!said.contains("underlying HTTP connector"), "{said}");
     let causes = retries(&running.metrics());
     for cause in ["ThrottlingException", "ServiceUnavailableException", "ExpiredTokenException", "timeout"] {
         assert!(causes.contains(cause), "{cause}: {causes:?}");
@@ -201,14 +203,14 @@ fn trouble_of_every_kind_costs_no_record() {
 #[test]
 fn what_waited_in_the_spool_arrives_one_put_of_a_stream_at_a_time() {
     let cloud = CloudWatch::start();
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + Duration::from_secs(9);
     cloud.answer("PutLogEvents", move |_| {
         (Instant::now() < until).then(|| refusal(503, "ServiceUnavailableException", "later"))
     });
     cloud.delay(Duration::from_millis(20));
     let options: &[&str] = &["storage.type: filesystem"];
     let inputs = [("a", "logs/a.log", options), ("b", "logs/b.log", options)];
-    let site = Site::new().service(&["flush: 100ms", "storage.path: spool"]).inputs(&inputs);
+    let site = Site::new().service(&["flush: 100ms", "storage.path: spool", "storage.min_free: 0%"]).inputs(&inputs);
     let running = start(site, &cloud, &[]);
     for batch in 0..10 {
         running.write("a.log", 0, batch * 50..batch * 50 + 50);

@@ -23,6 +23,7 @@ type Row = fn(&Bench) -> Vec<String>;
 
 const ROWS: &[(&str, Row)] = &[
     ("null", rows::null),
+    ("filters", rows::filters),
     ("http", rows::http_row),
     ("away", rows::away),
     ("rate", rows::rate),

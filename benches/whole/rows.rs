@@ -69,6 +69,32 @@ pub(crate) fn null(bench: &Bench) -> Vec<String> {
     throughput("files → `null`", bytes, &costs)
 }
 
+/// What each filter costs: files → filters → null.
+pub(crate) fn filters(bench: &Bench) -> Vec<String> {
+    const GREP: &str = "{ name: grep, match: '*', exclude: log nothing.of.the.kind }";
+    const PARSER: &str = "{ name: parser, match: '*', key_name: log, parser: json, reserve_data: on }";
+    const MODIFY: &str =
+        "{ name: modify, match: '*', add: [cluster prod, team shop], rename: level severity, remove: stream }";
+    const LUA: &str =
+        "{ name: lua, match: '*', call: f, code: 'function f(t, s, r) r.team = \"shop\" return 2, s, r end' }";
+    const REDACT: &str = "{ name: redact, match: '*' }";
+    let (root, bytes) = bench.set();
+    let cost = |(work, filters): (&str, &[&str])| {
+        let rest = format!("  filters: [{}]\n  outputs: [{{ name: 'null', match: '*' }}]\n", filters.join(", "));
+        let config = config(root, WHOLE, &rest);
+        let costs = (0..bench.runs(3)).map(|_| run(root, &config)).collect::<Vec<_>>();
+        throughput(&format!("files → {work} → `null`"), bytes, &costs)
+    };
+    let rows: [(&str, &[&str]); 5] = [
+        ("`grep` by the text", &[GREP]),
+        ("`parser` json", &[PARSER]),
+        ("`parser` json → `modify`", &[PARSER, MODIFY]),
+        ("`lua`", &[LUA]),
+        ("`redact`, all kinds", &[REDACT]),
+    ];
+    rows.into_iter().flat_map(cost).collect()
+}
+
 /// Files → http, everything arrives.
 pub(crate) fn http_row(bench: &Bench) -> Vec<String> {
     let (root, bytes) = bench.set();

@@ -53,6 +53,17 @@ pub(super) struct Unsent {
     pub(super) held: Vec<Finished>,
 }
 
+/// Takes the last `count` of those that are left; says which.
+fn take_last(rest: &mut [bool], count: usize) -> Vec<bool> {
+    let mut taken = vec![false; rest.len()];
+    let left = (0..rest.len()).rev().filter(|piece| rest[*piece]);
+    let last: Vec<usize> = left.take(count).collect();
+    for piece in last {
+        (rest[piece], taken[piece]) = (false, true);
+    }
+    taken
+}
+
 impl Delivery {
     /// Delivers one request, or says what is left of it.
     pub(super) async fn deliver(self: Arc<Self>, finished: Finished) -> Unsent {
@@ -120,7 +131,9 @@ impl Delivery {
                     self.lane.recycle(finished.pieces);
                     return Step::Done;
                 }
-                Outcome::Partly { again, refused } => return self.take_apart(finished, &again, refused, now).await,
+                Outcome::Partly { again, refused, unnamed } => {
+                    return self.take_apart(finished, &again, refused, unnamed, now).await;
+                }
                 Outcome::TooLarge => {
                     self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
                     return self.make_smaller(finished, request.body.len()).await;
@@ -184,6 +197,7 @@ impl Delivery {
         finished: Finished,
         again: &[usize],
         refused: Vec<(usize, Refusal)>,
+        unnamed: Option<(usize, Refusal)>,
         now: Instant,
     ) -> Step {
         let memory = &self.pipeline.memory;
@@ -204,6 +218,7 @@ impl Delivery {
         for index in again.iter().copied().filter(|index| take(*index)) {
             send_again[index] = true;
         }
+        let any = unnamed.map(|(count, refusal)| (take_last(&mut rest, count), refusal));
         if rest.contains(&true) {
             self.has_arrived(&finished.key, now);
         }
@@ -212,6 +227,13 @@ impl Delivery {
             indices.sort_unstable();
             let part = finished.part_of(memory, |piece| indices.binary_search(&piece).is_ok());
             self.refuse(part, &Refusal { reason, message }).await;
+        }
+        if let Some((taken, refusal)) = any {
+            // Which they are is not known, so these are counted and none is kept as a dead letter.
+            let mut part = finished.part_of(memory, |piece| taken[piece]);
+            self.say_refused(&part, &refusal);
+            self.progress.moved(now);
+            self.leave(&mut part, Left::Refused(&refusal.reason));
         }
         let mut next = Vec::new();
         if !changed.is_empty() {

@@ -2,8 +2,27 @@
 //! look at each record gets to see them.
 
 mod kubernetes;
+mod grep;
+mod modify;
+mod record_modifier;
+mod nest;
+mod type_converter;
+mod parser;
+mod rewrite_tag;
+mod throttle;
+mod sample;
+mod redact;
+mod lua;
+mod conditional;
+mod content_modifier;
+mod convert;
+mod words;
+#[cfg(test)]
+mod tests;
 
-use crate::config::{Environment, Opt, Report, Section};
+pub use conditional::{Condition, Conditional};
+
+use crate::config::{Environment, Opt, Report, Secret, Section};
 use crate::record::{Batch, DropReason, SourceDraft};
 use crate::state::State;
 use futures_util::future::BoxFuture;
@@ -26,6 +45,16 @@ pub trait Filter: Send {
     /// Looks at a source. Asked again while it said [`Plan::NotYet`], and after [`SourceDraft::stale`] was set.
     fn plan(&mut self, source: &mut SourceDraft) -> Plan;
 
+    /// May it give records another tag?
+    fn reroutes(&self) -> bool {
+        false
+    }
+
+    /// What it counts besides records, for the metrics.
+    fn counted(&self) -> Vec<Counted<'_>> {
+        Vec::new()
+    }
+
     /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
@@ -36,6 +65,33 @@ pub trait Filter: Send {
 pub trait Each: Send {
     /// Changes the records in place. What it takes out it counts: [`Batch::retain`].
     fn apply(&mut self, batch: &mut Batch);
+
+    /// May it make fields of a record's own of what its source shares? Then filters behind it change that for each record, and no
+    /// more for all at once.
+    fn owns_shared(&self) -> bool {
+        true
+    }
+
+    /// Does it give records another tag?
+    fn reroutes(&self) -> bool {
+        false
+    }
+
+    /// Does it read the text of records as something?
+    fn parses(&self) -> bool {
+        false
+    }
+}
+
+/// Something that a filter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// The metric, without `drave_`.
+    pub metric: &'static str,
+    /// Its label `kind`.
+    pub kind: &'a str,
+    /// Since the start.
+    pub count: u64,
 }
 
 /// What a filter's task runs with.
@@ -53,6 +109,8 @@ pub struct FilterContext {
 pub struct FilterConfig<'a> {
     /// The sections of parsers.
     pub parsers: &'a [Section],
+    /// What `@SET` and `env` have set.
+    pub variables: &'a [(String, Secret)],
 }
 
 /// A filter of the registry.
@@ -70,4 +128,20 @@ pub struct FilterPlugin {
 }
 
 /// Every filter there is.
-pub static FILTERS: &[FilterPlugin] = &[kubernetes::PLUGIN];
+pub static FILTERS: &[FilterPlugin] = &[
+    kubernetes::PLUGIN,
+    grep::PLUGIN,
+    modify::PLUGIN,
+    record_modifier::PLUGIN,
+    nest::PLUGIN,
+    type_converter::PLUGIN,
+    parser::PLUGIN,
+    rewrite_tag::PLUGIN,
+    throttle::PLUGIN,
+    sample::PLUGIN,
+    redact::PLUGIN,
+    lua::PLUGIN,
+];
+
+/// What can be a processor only; every filter can be one as well.
+pub static PROCESSORS: &[FilterPlugin] = &[content_modifier::PLUGIN];

@@ -4,8 +4,10 @@
 mod authorization;
 mod cloudwatch_logs;
 mod date;
+mod endpoint;
 mod file;
 mod http;
+mod loki;
 mod msgpack;
 mod null;
 mod opensearch;
@@ -133,6 +135,8 @@ pub enum Outcome {
         again: Vec<usize>,
         /// Pieces that it will never take.
         refused: Vec<(usize, Refusal)>,
+        /// So many more that it will never take, and which these are nobody knows.
+        unnamed: Option<(usize, Refusal)>,
     },
     /// Nothing is there, and the reason holds for requests of this key only: others go first meanwhile.
     Held {
@@ -178,6 +182,15 @@ pub trait Output: Send + Sync {
     fn limits(&self) -> Limits;
     /// What it looks at.
     fn needs(&self) -> Needs;
+    /// How much later than newer records of the same source a record may arrive; `None`: as late as it likes. A backlog of half that age
+    /// goes before everything else.
+    fn late_max(&self) -> Option<Duration> {
+        None
+    }
+    /// Records that it had to change for the destination to take them, by reason, since the start; for the metrics.
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
     /// Appends what must not share a request with other sources' records.
     fn key(&self, _source: &SourceDraft, _key: &mut String) {}
     /// Does each record say for itself what must not share a request, with [`record_key`](Self::record_key)?
@@ -295,6 +308,7 @@ pub static OUTPUTS: &[OutputPlugin] = &[
     opensearch::ES,
     file::PLUGIN,
     http::PLUGIN,
+    loki::PLUGIN,
     null::PLUGIN,
     opensearch::PLUGIN,
     stdout::PLUGIN,

@@ -192,7 +192,7 @@ fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, rec
             push_container(out, batch, record);
         }
     }
-    if let Some(key) = &batch.source.draft.offset_key {
+    if let Some(key) = batch.source.draft.offset_key.as_ref().filter(|_| !record.owns_place) {
         sep(out);
         let start = out.len();
         push_string(out, key.as_bytes());
@@ -200,7 +200,7 @@ fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, rec
         out.push(b':');
         push_u64(out, record.offset);
     }
-    if record.truncated {
+    if record.truncated && !record.owns_place {
         sep(out);
         out.extend_from_slice(if WITHOUT_DOTS { b"\"drave_truncated\":true" } else { b"\"drave.truncated\":true" });
     }

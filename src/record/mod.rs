@@ -3,6 +3,7 @@
 mod accessor;
 mod batch;
 mod edit;
+mod expression;
 mod field;
 pub mod found;
 pub mod json;
@@ -12,8 +13,9 @@ mod template;
 mod ticket;
 pub mod time;
 
-pub use accessor::{Accessor, AccessorError};
+pub use accessor::{Accessor, AccessorError, Step};
 pub use batch::{Batch, Counts, Reading, Record, Shape, Span, Stream};
+pub use expression::{Expression, Groups, STEPS_MAX};
 pub use field::{Field, Value};
 pub use found::Found;
 pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft, Stale};

@@ -76,6 +76,15 @@ impl Site {
     /// The same with further environment variables, which a restart has, too.
     pub fn start_with(self, outputs: &[String], environment: &[(&str, &str)]) -> Running {
         let config = self.config(outputs);
+        self.start_in(&config, environment)
+    }
+
+    /// With a configuration that was made of [`config`](Self::config).
+    pub fn start_on(self, config: &str) -> Running {
+        self.start_in(config, &[])
+    }
+
+    fn start_in(self, config: &str, environment: &[(&str, &str)]) -> Running {
         fs::write(self.path("drave.yaml"), config).unwrap();
         let logs = self.path("logs");
         let agent = Agent::start_on(self.folder, "drave.yaml", environment);

@@ -319,12 +319,16 @@ impl CloudWatchLogs {
                 Err(outcome) if done == 0 => return outcome,
                 Err(_) => {
                     let again = owners(pieces)[done..].iter().map(|number| *number as usize).collect();
-                    return Outcome::Partly { again, refused };
+                    return Outcome::Partly { again, refused, unnamed: None };
                 }
             }
             done += put.events;
         }
-        if refused.is_empty() { Outcome::Delivered } else { Outcome::Partly { again: Vec::new(), refused } }
+        if refused.is_empty() {
+            Outcome::Delivered
+        } else {
+            Outcome::Partly { again: Vec::new(), refused, unnamed: None }
+        }
     }
 
     async fn put(&self, key: &str, put: &Put) -> Result<Option<RejectedLogEventsInfo>, Outcome> {

@@ -225,6 +225,45 @@ fn bulk_encode(bencher: Bencher<'_, '_>) {
     counted.bench_local(encode);
 }
 
+/// As events of CloudWatch Logs: the record as JSON, and that as a string.
+#[divan::bench]
+fn cloudwatch_encode(bencher: Bencher<'_, '_>) {
+    let (mut batch, output) = (cri_block(), output(CLOUDWATCH));
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let mut pieces = Pieces::default();
+    let mut encode = || {
+        pieces.clear();
+        for record in 0..batch.records.len() {
+            if !output.encode_one(&batch, record, &mut pieces) {
+                pieces.clear();
+            }
+        }
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// The body of a put, of pieces that fill it.
+#[divan::bench]
+fn cloudwatch_body(bencher: Bencher<'_, '_>) {
+    let (mut batch, output) = (cri_block(), output(CLOUDWATCH));
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    output.encode_some(&batch, 0, &mut pieces, &limits);
+    let mut body = Vec::new();
+    bencher.counter(BytesCount::new(pieces.bytes.len())).bench_local(|| {
+        body.clear();
+        output.body("/group\0stream", black_box(&pieces), &mut body);
+        body.len()
+    });
+}
+
+const CLOUDWATCH: &str = "{name: cloudwatch_logs, match: '*', region: a, log_group_name: g, log_stream_name: s}";
+
 /// An output with these options.
 fn output(section: &str) -> Arc<dyn Output> {
     let (environment, mut report) = (Environment::default(), Report::default());

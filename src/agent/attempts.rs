@@ -40,6 +40,17 @@ enum Step {
     Refused(Finished, Refusal),
     /// To the spool.
     Back(Finished),
+    /// Waits for its key, out of the way of others.
+    Held(Finished),
+}
+
+/// What a request left undone.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    /// Belongs to the spool.
+    pub(super) back: Vec<Finished>,
+    /// To be begun again later, in this order.
+    pub(super) held: Vec<Finished>,
 }
 
 /// Takes the last `count` of those that are left; says which.
@@ -54,30 +65,35 @@ fn take_last(rest: &mut [bool], count: usize) -> Vec<bool> {
 }
 
 impl Delivery {
-    /// Delivers one request. What comes back belongs to the spool.
-    pub(super) async fn deliver(self: Arc<Self>, finished: Finished) -> Vec<Finished> {
+    /// Delivers one request, or says what is left of it.
+    pub(super) async fn deliver(self: Arc<Self>, finished: Finished) -> Unsent {
         self.progress.begin(Instant::now());
         let mut todo = VecDeque::from([finished]);
         let mut search = Search::default();
-        let mut back = Vec::new();
+        let mut unsent = Unsent::default();
         while let Some(request) = todo.pop_front() {
             match self.send(request).await {
                 Step::Done => {}
                 Step::Instead(parts) => parts.into_iter().rev().for_each(|part| todo.push_front(part)),
                 Step::Refused(request, refusal) => self.search(request, refusal, &mut search, &mut todo).await,
                 Step::Back(request) => {
-                    back.append(&mut search.end());
-                    back.push(request);
-                    back.extend(todo.drain(..));
+                    unsent.back.append(&mut search.end());
+                    unsent.back.push(request);
+                    unsent.back.extend(todo.drain(..));
+                }
+                Step::Held(request) => {
+                    unsent.held.push(request);
+                    unsent.held.append(&mut search.end());
+                    unsent.held.extend(todo.drain(..));
                 }
             }
             if todo.is_empty() {
                 self.decide(&mut search, &mut todo);
             }
         }
-        self.progress.end(back.is_empty());
+        self.progress.end(unsent.back.is_empty() && unsent.held.is_empty());
         self.pipeline.made_room();
-        back
+        unsent
     }
 
     /// Sends until there is an end, or something else is to be done.
@@ -140,8 +156,26 @@ impl Delivery {
                     }
                     self.say(&message, lasting, wait);
                 }
+                Outcome::Held { after, cause, message, lasting } => {
+                    self.pipeline.ledger.retry(self.lane.number, &cause, request.records);
+                    return self.hold(finished, after, &message, lasting).await;
+                }
             }
         }
+    }
+
+    /// Puts it out of the way of others for about that long.
+    async fn hold(&self, mut finished: Finished, after: Duration, message: &str, lasting: bool) -> Step {
+        let jitter = self.wait_before_next(&mut finished, None, false).min(after);
+        finished.retry.not_before = None;
+        if self.is_over_the_limit(&finished) {
+            self.give_up(finished, message).await;
+            return Step::Done;
+        }
+        let wait = after + jitter;
+        finished.retry.held_until = Some(Instant::now() + wait);
+        self.say(message, lasting, wait);
+        Step::Held(finished)
     }
 
     fn is_over_the_limit(&self, finished: &Finished) -> bool {

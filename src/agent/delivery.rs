@@ -8,12 +8,14 @@
 //!               spool (spooling.rs) ◀────┘
 //! ```
 
+use super::attempts::Unsent;
 use super::concurrency::Concurrency;
 use super::dead_letter::DeadLetters;
 use super::pipeline::{Lane, Pipeline, lock};
 use super::request::{Finished, Home};
 use super::search::Doubts;
 use super::spooling::{SpoolShared, Spooling};
+use super::turns::{Turns, next_end};
 use crate::config::RetryLimit;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,18 +108,20 @@ pub(super) struct Delivery {
     pub(super) replays: bool,
 }
 
-/// What was held by a request that was under way, and what of it belongs to the spool.
-type Ended = (usize, Vec<Finished>);
+/// What was held by a request that was under way, and what of it is left.
+type Ended = (usize, Unsent);
 
 /// What a delivery has in hand.
 struct Work {
     /// Not yet begun, oldest first.
     waiting: VecDeque<Finished>,
-    /// What comes back belongs to the spool.
     under_way: JoinSet<Ended>,
     /// About what they hold.
     under_way_bytes: usize,
+    turns: Turns,
     spooling: Option<Spooling>,
+    /// Of the spool, read while something of its key was under way.
+    next_of_spool: Option<Finished>,
     /// Was the last request that was begun one of the spool's? They take turns.
     spool_had_its_turn: bool,
     open: bool,
@@ -126,7 +130,7 @@ struct Work {
 impl Work {
     fn is_idle(&self) -> bool {
         let backlog = self.spooling.as_ref().is_some_and(Spooling::has_backlog);
-        self.waiting.is_empty() && self.under_way.is_empty() && !backlog
+        self.waiting.is_empty() && self.under_way.is_empty() && !backlog && self.next_of_spool.is_none()
     }
 }
 
@@ -139,7 +143,9 @@ impl Delivery {
             waiting: VecDeque::new(),
             under_way,
             under_way_bytes: 0,
+            turns: Turns::default(),
             spooling,
+            next_of_spool: None,
             spool_had_its_turn: false,
             open: true,
         };
@@ -153,6 +159,7 @@ impl Delivery {
             if work.is_idle() {
                 delivery.progress.rest();
             }
+            let held = next_end(&work.waiting, Instant::now());
             back = tokio::select! {
                 request = finished.recv(), if work.open => {
                     work.open = request.is_some();
@@ -163,11 +170,13 @@ impl Delivery {
                     Vec::new()
                 }
                 Some(ended) = work.under_way.join_next() => {
-                    let (bytes, back) = delivery.look(ended);
+                    let (bytes, Unsent { back, held }) = delivery.look(ended);
+                    held.into_iter().rev().for_each(|request| work.waiting.push_front(request));
                     let none_left = work.under_way.is_empty();
                     work.under_way_bytes = if none_left { 0 } else { work.under_way_bytes.saturating_sub(bytes) };
                     back
                 }
+                () = sleep_until(held) => Vec::new(),
                 _ = ended.wait_for(|ended| *ended) => break,
                 _ = clock.tick(), if work.spooling.is_some() => Vec::new(),
             };
@@ -181,7 +190,7 @@ impl Delivery {
         ended.unwrap_or_else(|error| {
             // Its tickets stay unsettled, so its records come again after a restart.
             tracing::error!(output = self.lane.name, "a request ended early: {error}");
-            (0, Vec::new())
+            (0, Unsent::default())
         })
     }
 
@@ -193,8 +202,13 @@ impl Delivery {
         // What is under way is older, and may come back.
         let held_up = self.lane.limits.ordered && !work.under_way.is_empty();
         let belongs = |request: &Finished| ordered_backlog || self.belongs_to_spool_after(request, after);
-        while !held_up && work.waiting.front().is_some_and(belongs) {
-            late.extend(work.waiting.pop_front());
+        // What came from the spool may wait here for its key, and stays there meanwhile.
+        let of_memory = |request: &Finished| request.home != Home::Spool;
+        while !held_up
+            && let Some(at) = work.waiting.iter().position(of_memory)
+            && belongs(&work.waiting[at])
+        {
+            late.extend(work.waiting.remove(at));
         }
         let count = late.len();
         let stopping = self.is_stopping();
@@ -249,32 +263,54 @@ impl Delivery {
             // The pieces and the body.
             let bytes = request.pieces.held_bytes() + request.pieces.bytes.len();
             work.under_way_bytes += bytes;
+            let turn = work.turns.begin(&request);
             let deliver = Arc::clone(self).deliver(request);
-            work.under_way.spawn(async move { (bytes, deliver.await) });
+            work.under_way.spawn(async move {
+                let unsent = deliver.await;
+                drop(turn);
+                (bytes, unsent)
+            });
         }
     }
 
     async fn next(&self, work: &mut Work, slots: usize) -> Option<Finished> {
         let stopping = self.is_stopping();
-        let in_order = self.goes_in_order();
+        let (output, in_order) = (&*self.lane.output, self.goes_in_order());
         let spool_next = work.waiting.is_empty() || !work.spool_had_its_turn || in_order;
-        if let Some(spooling) = &mut work.spooling
-            && spool_next
-            && !stopping
-            && spooling.may_have_more()
-            // What is read from the spool takes memory, too.
-            && (spooling.under_way() == 0 || spooling.under_way() < slots && self.pipeline.memory.has_room(self.lane.number))
-            && let Some(request) = spooling.next().await
-        {
-            work.spool_had_its_turn = true;
-            return Some(request);
+        if spool_next && !stopping && self.read_spool(work, slots).await {
+            let is_free = |request: &mut Finished| work.turns.is_free(request, output);
+            if let Some(request) = work.next_of_spool.take_if(is_free) {
+                work.spool_had_its_turn = true;
+                return Some(request);
+            }
         }
         // In order means: not before what is older, and that is in the spool.
         if in_order && work.spooling.as_ref().is_some_and(Spooling::has_backlog) && !stopping {
             return None;
         }
         work.spool_had_its_turn = false;
-        work.waiting.pop_front()
+        work.turns.take(&mut work.waiting, output, Instant::now())
+    }
+
+    /// Is there a request of the spool to be sent?
+    async fn read_spool(&self, work: &mut Work, slots: usize) -> bool {
+        if let Some(spooling) = &mut work.spooling
+            && work.next_of_spool.is_none()
+            && spooling.may_have_more()
+            // What is read from the spool takes memory, too.
+            && (spooling.under_way() == 0 || spooling.under_way() < slots && self.pipeline.memory.has_room(self.lane.number))
+        {
+            work.next_of_spool = spooling.next().await;
+        }
+        work.next_of_spool.is_some()
+    }
+}
+
+/// Never without a moment.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

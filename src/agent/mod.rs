@@ -12,6 +12,7 @@ mod search;
 mod request;
 mod spare;
 mod concurrency;
+mod turns;
 mod spooling;
 mod dead_letter;
 mod letters;

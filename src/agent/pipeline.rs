@@ -10,7 +10,7 @@ use super::spare::Spare;
 use super::steps::{Aside, Chain, Scope};
 use crate::filter::{Counted, Filter, FilterContext};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
-use crate::output::{Limits, Output, Piece, Pieces};
+use crate::output::{Limits, Output, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
@@ -182,7 +182,8 @@ impl Pipeline {
             lane.spare.tidy(now);
             // Who waits for room must not wait for the linger of what takes it.
             let at_once = stopping || !self.memory.has_room(lane.number);
-            let due = |o: &Open| at_once || now.duration_since(o.since) >= lane.linger;
+            let linger = lane.output.linger(lane.linger);
+            let due = |o: &Open| at_once || now.duration_since(o.since) >= linger;
             for (key, request) in open.extract_if(|_, o| due(o)) {
                 self.finish(lane, key, request);
             }
@@ -230,7 +231,7 @@ impl Pipeline {
             let lane = &self.lanes[*number];
             let open = &mut building.open[*number];
             let mut from = 0;
-            if lane.output.keys_records() {
+            if lane.output.keys_each(batch, key) {
                 self.encode_by_key(lane, open, batch, key);
                 from = batch.records.len();
             }
@@ -269,15 +270,20 @@ impl Pipeline {
                 Some(same) if *same.0 == *key => same,
                 other => {
                     open.extend(other);
-                    let found = open.remove_entry(key.as_str());
+                    let mut found = open.remove_entry(key.as_str());
+                    if found.is_none() {
+                        lane.output.begin_key(batch, record, &mut key);
+                        found = open.remove_entry(key.as_str());
+                    }
                     found.unwrap_or_else(|| (key.as_str().into(), self.begin(lane, now)))
                 }
             };
-            let pieces = &mut request.pieces;
-            lane.output.encode(batch, record, &mut pieces.bytes);
-            let source_bytes = batch.records[record].bytes;
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
-            let before = pieces.list.len() - 1;
+            if !lane.output.encode_one(batch, record, &mut request.pieces) {
+                self.finish(lane, Arc::clone(&name), request);
+                request = self.begin(lane, now);
+                lane.output.encode_one(batch, record, &mut request.pieces);
+            }
+            let before = request.pieces.list.len() - 1;
             self.count(lane, &mut request, batch, before);
             if lane.linger.is_zero() || self.is_full(lane, &request) {
                 self.finish(lane, name, request);
@@ -297,6 +303,9 @@ impl Pipeline {
 
     fn count(&self, lane: &Lane, request: &mut Open, batch: &Batch, before: usize) {
         let pieces = (request.pieces.list.len() - before) as u32;
+        if pieces == 0 {
+            return;
+        }
         batch.ticket.add(pieces);
         match request.parts.last_mut().filter(|part| part.ticket.is(&batch.ticket)) {
             Some(part) => part.pieces += pieces,
@@ -312,7 +321,7 @@ impl Pipeline {
     }
 
     fn is_full(&self, lane: &Lane, request: &Open) -> bool {
-        request.pieces.bytes.len() >= lane.limits.bytes_max || request.pieces.list.len() >= lane.limits.records_max
+        request.pieces.is_full(&lane.limits)
     }
 
     /// The memory limit is reached: what is waiting for company need not wait any longer. Unless most of it is on its way

@@ -43,6 +43,8 @@ pub(super) struct Retry {
     pub(super) attempts: u32,
     pub(super) backoff: Option<Backoff>,
     pub(super) not_before: Option<Instant>,
+    /// Others go first until then: its key has to wait, and nothing else.
+    pub(super) held_until: Option<Instant>,
     /// Refused alone: how much of its key had arrived since the search began.
     pub(super) refused_at: Option<u64>,
     /// Refused alone, though others of its request arrived before, and asked again after a while: the next refusal is final.

@@ -102,7 +102,7 @@ async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u
     if !running.own(&state, &mut signals).await {
         return Ok(());
     }
-    running.start_deliveries()?;
+    running.start_deliveries(&state)?;
     running.start_filters(&state);
     let (ended, mut all_ended) = mpsc::unbounded_channel();
     let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
@@ -289,10 +289,11 @@ impl Running {
     }
 
     /// Opens the spools, which belong to the owner of the state folder.
-    fn start_deliveries(&mut self) -> Result<(), RunError> {
+    fn start_deliveries(&mut self, state: &Arc<State>) -> Result<(), RunError> {
         let names: Arc<[String]> = self.plan.input_names.clone().into();
         let owners = (&self.pipeline.ledger, &self.pipeline.memory);
         for Unstarted { delivery, receiver, spool } in self.unstarted.drain(..) {
+            delivery.lane.output.start(&delivery.lane.name, state);
             let spooling = match (spool, &delivery.spool) {
                 (Some(settings), Some(shared)) => {
                     let shared = Arc::clone(shared);

@@ -308,7 +308,7 @@ impl Spooling {
         ticket.add(frame.pieces.len() as u32);
         self.draining.push((taken.sequence, ticket.clone()));
         let list = frame.pieces.iter().map(|p| Piece { end: p.end, source_bytes: p.source_bytes }).collect();
-        let pieces = Pieces { bytes: frame.bytes, list };
+        let pieces = Pieces { bytes: frame.bytes, list, ..Pieces::default() };
         let parts = parts_of(&frame.parts, pieces.list.len() as u32, &ticket);
         let held = self.memory.hold(self.lane.number, pieces.held_bytes());
         let now = Instant::now();

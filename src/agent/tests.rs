@@ -130,8 +130,8 @@ impl Scene {
 
     async fn deliver(&self, request: Finished) {
         let deliver = Arc::clone(&self.delivery).deliver(request);
-        let back = tokio::time::timeout(Duration::from_secs(20), deliver).await.unwrap();
-        assert!(back.is_empty());
+        let unsent = tokio::time::timeout(Duration::from_secs(20), deliver).await.unwrap();
+        assert!(unsent.back.is_empty() && unsent.held.is_empty());
     }
 
     /// Runs the delivery until so many requests were sent, one after the other.
@@ -263,6 +263,23 @@ async fn a_destination_that_refuses_all_for_a_while_gets_all() {
     scene.deliver(request).await;
     assert_eq!(scene.bodies()[..5], ["abcd", "ab", "a", "b", "cd"]);
     assert_eq!(scene.settled(&tickets), (4, 0, 0), "{:?}", scene.bodies());
+}
+
+#[tokio::test]
+async fn a_request_whose_key_has_to_wait_is_put_out_of_the_way() {
+    let after = Duration::from_secs(1);
+    let held = Outcome::Held { after, cause: "throttled".into(), message: "later".into(), lasting: false };
+    let scene = scene(RetryLimit::Unlimited, vec![held]);
+    let (request, tickets) = scene.request(&["a", "b"]);
+    let begin = Instant::now();
+    let mut unsent = Arc::clone(&scene.delivery).deliver(request).await;
+    assert!(unsent.back.is_empty() && begin.elapsed() < after, "nobody waits for it");
+    let request = unsent.held.pop().unwrap();
+    assert!(request.retry.held_until.is_some_and(|until| until >= begin + after));
+    assert!(!tickets[0].is_settled());
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["ab", "ab"]);
+    assert_eq!(scene.settled(&tickets), (2, 0, 0));
 }
 
 #[tokio::test]

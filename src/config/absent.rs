@@ -90,12 +90,10 @@ const FILTERS: &[(&str, &str)] = &[
 
 const OUTPUTS: &[(&str, &str)] = &[
     ("elasticsearch", "it is called `es`"),
-    ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),
     ("forward", LATER),
     ("kinesis_firehose", LATER),
-    ("cloudwatch", "it is the older `cloudwatch_logs`, which comes in a later version"),
     ("firehose", "it is the older `kinesis_firehose`, which comes in a later version"),
     ("kinesis", "`kinesis_firehose` comes in a later version"),
     ("kinesis_streams", "`kinesis_firehose` comes in a later version"),

@@ -2,6 +2,7 @@
 //! acknowledgement are the delivery's work (`agent/delivery.rs`), the same for all.
 
 mod authorization;
+mod cloudwatch_logs;
 mod date;
 mod endpoint;
 mod file;
@@ -16,6 +17,7 @@ mod strftime;
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
 use crate::record::{Batch, SourceDraft};
+use crate::state::State;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -59,6 +61,21 @@ pub struct Pieces {
     pub bytes: Vec<u8>,
     /// Where each ends.
     pub list: Vec<Piece>,
+    /// What the destination counts of them, by an output that fills requests by that; nothing where they come from elsewhere.
+    pub filled: Filled,
+}
+
+/// How full a request is, as its destination counts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    /// Bytes.
+    pub bytes: usize,
+    /// Entries: a record may be several.
+    pub entries: usize,
+    /// No more fits.
+    pub full: bool,
+    /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
+    pub times: Option<(i64, i64)>,
 }
 
 impl Pieces {
@@ -76,6 +93,12 @@ impl Pieces {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.list.clear();
+        self.filled = Filled::default();
+    }
+
+    /// Is it time to send them?
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.filled.full || self.bytes.len() >= limits.bytes_max || self.list.len() >= limits.records_max
     }
 }
 
@@ -114,6 +137,17 @@ pub enum Outcome {
         refused: Vec<(usize, Refusal)>,
         /// So many more that it will never take, and which these are nobody knows.
         unnamed: Option<(usize, Refusal)>,
+    },
+    /// Nothing is there, and the reason holds for requests of this key only: others go first meanwhile.
+    Held {
+        /// Until it is tried again.
+        after: Duration,
+        /// As in `Again`.
+        cause: String,
+        /// As in `Again`.
+        message: String,
+        /// As in `Again`.
+        lasting: bool,
     },
     /// Too many bytes: split it.
     TooLarge,
@@ -163,18 +197,42 @@ pub trait Output: Send + Sync {
     fn keys_records(&self) -> bool {
         false
     }
+    /// Does each record of this batch, whose source has that key?
+    fn keys_each(&self, _batch: &Batch, _key: &str) -> bool {
+        self.keys_records()
+    }
+    /// A request of a record's key is about to be begun: the last moment to choose another one.
+    fn begin_key(&self, _batch: &Batch, _record: usize, _key: &mut String) {}
+    /// Are requests of one key sent one after the other, while those of others are under way?
+    fn takes_turns(&self) -> bool {
+        false
+    }
+    /// May several of this key be under way all the same, if their times do not overlap?
+    fn allows_several(&self, _key: &str) -> bool {
+        false
+    }
+    /// How long a request waits for more, for now; `usual` is what [`limits`](Self::limits) or the service says.
+    fn linger(&self, usual: Duration) -> Duration {
+        usual
+    }
     /// Appends what of a record must not share a request with others, behind what [`key`](Self::key) said.
     fn record_key(&self, _batch: &Batch, _record: usize, _key: &mut String) {}
     /// Appends the encoding of one record. Pure.
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>);
+    /// Adds one record; `false`: nothing was added, since it does not fit any more. Into an empty request everything fits.
+    fn encode_one(&self, batch: &Batch, record: usize, pieces: &mut Pieces) -> bool {
+        self.encode(batch, record, &mut pieces.bytes);
+        let source_bytes = batch.records[record].bytes;
+        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+        true
+    }
     /// Encodes records from `from` on until the request is full; returns the first that is not in it.
     fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
-        let full = |p: &Pieces| p.bytes.len() >= limits.bytes_max || p.list.len() >= limits.records_max;
         for record in from..batch.records.len() {
-            self.encode(batch, record, &mut pieces.bytes);
-            let source_bytes = batch.records[record].bytes;
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
-            if full(pieces) {
+            if !self.encode_one(batch, record, pieces) {
+                return record;
+            }
+            if pieces.is_full(limits) {
                 return record + 1;
             }
         }
@@ -193,6 +251,8 @@ pub trait Output: Send + Sync {
     fn send_pieces<'a>(&'a self, request: &'a Request, _pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
         self.send(request)
     }
+    /// The state folder is this process's now; `name` is the output's.
+    fn start(&self, _name: &str, _state: &Arc<State>) {}
 }
 
 /// What outputs are made with.
@@ -242,5 +302,14 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] =
-    &[opensearch::ES, file::PLUGIN, http::PLUGIN, loki::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];
+pub static OUTPUTS: &[OutputPlugin] = &[
+    cloudwatch_logs::OLDER_PLUGIN,
+    cloudwatch_logs::PLUGIN,
+    opensearch::ES,
+    file::PLUGIN,
+    http::PLUGIN,
+    loki::PLUGIN,
+    null::PLUGIN,
+    opensearch::PLUGIN,
+    stdout::PLUGIN,
+];

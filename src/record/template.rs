@@ -46,6 +46,35 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// Compiles a text whose accessors stand in parentheses, as Fluent Bit's older plugins have them: `app-$(kubernetes['host'])-$(tag[1])`.
+    ///
+    /// # Errors
+    /// A parenthesis that is not closed, and what [`Accessor::parse`] says of what is in them.
+    pub fn parse_in_parentheses(text: &str) -> Result<Self, AccessorError> {
+        let (mut parts, mut rest) = (Vec::new(), text);
+        while let Some((plain, behind)) = rest.split_once("$(") {
+            let at = text.len() - behind.len();
+            let Some((inner, next)) = behind.split_once(')') else {
+                return Err(AccessorError::new(text, at, "`)` is missing"));
+            };
+            if !plain.is_empty() {
+                parts.push(Part::Text(plain.to_owned()));
+            }
+            let inner = match inner.strip_prefix("tag") {
+                Some(part) if part.is_empty() || part.starts_with('[') => format!("$TAG{part}"),
+                _ => format!("${inner}"),
+            };
+            let accessor = Accessor::parse(&inner)
+                .map_err(|e| AccessorError::new(text, at + e.column.saturating_sub(2), e.what))?;
+            parts.push(Part::Value(accessor));
+            rest = next;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+
     /// The value of one accessor.
     pub fn of(accessor: Accessor) -> Self {
         Self(vec![Part::Value(accessor)])
@@ -142,6 +171,25 @@ mod tests {
             assert_eq!((out.as_str(), found), (expect, complete), "{template}");
         }
         assert_eq!(Template::parse("ab $x[").expect_err("an error").column, 7);
+    }
+
+    #[test]
+    fn accessors_in_parentheses() {
+        for (template, expect) in [
+            ("plain $app", Ok("plain $app")),
+            ("/logs/$(pod['name'])x$(tag[1])-$(tag)", Ok("/logs/web-1xshop-kube.shop.web")),
+            ("$(app)$(app)", Ok("cartcart")),
+            ("a$(app", Err("`)` is missing at column 4")),
+            ("a$(app[x])", Err("a key in quotes or a number is missing at column 8")),
+        ] {
+            let mut out = String::new();
+            let found = Template::parse_in_parentheses(template).map(|t| t.render(&batch(), 0, &mut out));
+            assert_eq!(
+                found.map(|_| out.as_str()).map_err(|e| e.to_string()),
+                expect.map_err(str::to_owned),
+                "{template}"
+            );
+        }
     }
 
     #[test]

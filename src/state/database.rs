@@ -1,9 +1,10 @@
-//! The database file: SQLite in WAL mode, three tables.
+//! The database file: SQLite in WAL mode, four tables.
 //!
 //! ```text
 //! positions  one row per file and input, key (input, path, inode); path as bytes, open as pairs of little-endian u64,
 //!            64-bit numbers as SQLite's signed ones, checksum over all other columns (row.rs)
 //! life       one row: when its owner was last known to live (ms since 1970), for how long it ran in all (s)
+//! known      one row per name that an output made: whose, the name, when it was last used (s of running time)
 //! taken_over one row per input that began with the positions of another agent
 //! ```
 //!
@@ -20,6 +21,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::known::KnownKey;
 use super::place::{self, APPLICATION_ID, VERSION};
 use super::row::{Key, Row, ranges_to_bytes};
 use super::rows::Rows;
@@ -40,6 +42,10 @@ CREATE TABLE life (
 
 /// Not in the first databases of this version; made when it is needed.
 const TAKEN_OVER: &str = "CREATE TABLE IF NOT EXISTS taken_over (input TEXT PRIMARY KEY) STRICT, WITHOUT ROWID";
+
+/// As `TAKEN_OVER`.
+const KNOWN: &str = "CREATE TABLE IF NOT EXISTS known (owner TEXT NOT NULL, name TEXT NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (owner, name)) STRICT, WITHOUT ROWID";
 
 const PUT: &str = "INSERT OR REPLACE INTO positions (input, path, inode, device, fingerprint_len, fingerprint_hash,
     settled, size, open, finished, touched, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -67,6 +73,8 @@ pub(super) struct Found {
     pub(super) unreadable: usize,
     /// Inputs that began with another agent's positions.
     pub(super) taken_over: BTreeSet<String>,
+    /// What outputs have made, with the running time when it was last used.
+    pub(super) known: BTreeMap<KnownKey, u64>,
     pub(super) alive: Option<SystemTime>,
     pub(super) running: u64,
     /// Why the file is to be set aside; `rows` holds what could be read all the same.
@@ -192,7 +200,8 @@ impl Database {
 
     fn read_all(&self, found: &mut Found) -> Result<(), StateError> {
         let fail = |e: rusqlite::Error| self.error(&e);
-        let life = self.read_life(found).and_then(|()| self.read_taken_over(found));
+        let life =
+            self.read_life(found).and_then(|()| self.read_taken_over(found)).and_then(|()| self.read_known(found));
         let rows = self.read_rows("", found);
         if rows.is_err() {
             // From the other end too: damage in the middle then costs only what stands on the damaged pages.
@@ -226,6 +235,16 @@ impl Database {
         }
         let mut statement = self.connection.prepare("SELECT input FROM taken_over")?;
         found.taken_over = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(())
+    }
+
+    fn read_known(&self, found: &mut Found) -> rusqlite::Result<()> {
+        if !self.connection.table_exists(None, "known")? {
+            return Ok(());
+        }
+        let mut statement = self.connection.prepare("SELECT owner, name, used FROM known")?;
+        let row = |row: &rusqlite::Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)?.cast_unsigned()));
+        found.known = statement.query_map([], row)?.collect::<rusqlite::Result<_>>()?;
         Ok(())
     }
 
@@ -279,12 +298,34 @@ fn write(connection: &mut Connection, rows: &Rows) -> rusqlite::Result<()> {
             }
             transaction.execute("INSERT OR IGNORE INTO taken_over (input) VALUES (?)", [input])?;
         }
+        write_known(&transaction, rows)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (alive, running) = (i64::try_from(now.as_millis()).unwrap_or(0), rows.running().cast_signed());
         transaction.prepare_cached(LIVE)?.execute(params![alive, running, life_checksum(alive, running)])?;
     }
     fault::check()?;
     transaction.commit()
+}
+
+fn write_known(transaction: &rusqlite::Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
+    for (number, ((owner, name), used)) in rows.known.pending().enumerate() {
+        fault::check()?;
+        if number == 0 {
+            transaction.execute_batch(KNOWN)?;
+        }
+        match used {
+            Some(used) => {
+                let mut put =
+                    transaction.prepare_cached("INSERT OR REPLACE INTO known (owner, name, used) VALUES (?, ?, ?)")?;
+                put.execute(params![owner, name, used.cast_signed()])?;
+            }
+            None => {
+                let mut remove = transaction.prepare_cached("DELETE FROM known WHERE owner = ? AND name = ?")?;
+                remove.execute([owner, name])?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_row(put: &mut rusqlite::Statement<'_>, key: &Key, row: &Row) -> rusqlite::Result<()> {

@@ -96,6 +96,19 @@ impl Keeper {
         self.rows.has_taken_over(input)
     }
 
+    pub(super) fn known(&self, owner: &str) -> Vec<String> {
+        self.rows.known.names(owner)
+    }
+
+    pub(super) fn note_known(&mut self, owner: &str, name: &str) {
+        let now = self.rows.running();
+        self.rows.known.put((owner.to_owned(), name.to_owned()), now);
+    }
+
+    pub(super) fn forget_known(&mut self, owner: &str, name: &str) {
+        self.rows.known.remove((owner.to_owned(), name.to_owned()));
+    }
+
     pub(super) fn folder(&self) -> Option<PathBuf> {
         self.folder.clone()
     }
@@ -230,7 +243,7 @@ impl Keeper {
     /// Opens the database at `path`; a damaged one gives its rows, is closed, and its damage returned.
     fn open(&mut self, path: &Path, patience: Duration) -> Result<Option<String>, StateError> {
         let database = Database::open(path, self.sync, patience)?;
-        let Found { rows, mended, unreadable, taken_over, alive, running, damage } = database.load()?;
+        let Found { rows, mended, unreadable, taken_over, known, alive, running, damage } = database.load()?;
         self.last_alive = self.last_alive.or(alive);
         if !mended.is_empty() || unreadable > 0 {
             self.incomplete = true;
@@ -248,6 +261,7 @@ impl Keeper {
         } else {
             self.rows.adopt(rows, running);
             self.rows.adopt_taken_over(&taken_over);
+            self.rows.known.adopt(known);
             self.rows.rescue(mended);
             self.database = Some(database);
         }

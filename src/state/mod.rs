@@ -1,5 +1,7 @@
 //! Positions of files in one SQLite database per state folder. The only user of rusqlite.
 //!
+//! Beside them the names that outputs have made at their destinations (known.rs).
+//!
 //! ```text
 //!  input/tail ── commit ──▶ State ── Mutex ──▶ keeper ─┬─▶ rows       in memory, and what is pending
 //!             ◀─ positions ─                           ├─▶ lock       drave.lock: one owner
@@ -20,6 +22,7 @@ mod error;
 mod fault;
 mod fluent_bit;
 mod keeper;
+mod known;
 mod listing;
 mod lock;
 mod place;
@@ -125,6 +128,21 @@ impl State {
     /// When the previous owner last committed or beat; of a damaged database, when it was last written. None if there was none.
     pub fn last_alive(&self) -> Option<SystemTime> {
         self.keeper().last_alive()
+    }
+
+    /// The names that an output has made at its destination and used not long ago; `owner` names both.
+    pub fn known(&self, owner: &str) -> Vec<String> {
+        self.keeper().known(owner)
+    }
+
+    /// Remembers a name, or that it is still used. On disk with the next commit or beat.
+    pub fn note_known(&self, owner: &str, name: &str) {
+        self.keeper().note_known(owner, name);
+    }
+
+    /// The name is not there any more.
+    pub fn forget_known(&self, owner: &str, name: &str) {
+        self.keeper().forget_known(owner, name);
     }
 
     /// Stores "alive now", at most each 10 s, and does then what a commit does.

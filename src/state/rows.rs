@@ -17,6 +17,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use super::known::Known;
 use super::row::{Key, Row};
 use super::{Change, Position};
 
@@ -28,6 +29,7 @@ pub(super) struct Rows {
     pending: BTreeSet<Key>,
     /// Inputs that have taken over another agent's positions, and whether the database knows it.
     taken_over: BTreeMap<String, bool>,
+    pub(super) known: Known,
     /// Running time of all earlier owners.
     pub(super) ran_before: u64,
     started: Instant,
@@ -46,6 +48,7 @@ impl Rows {
             kept: BTreeMap::new(),
             pending: BTreeSet::new(),
             taken_over: BTreeMap::new(),
+            known: Known::default(),
             ran_before: 0,
             started: Instant::now(),
         }
@@ -114,7 +117,7 @@ impl Rows {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || self.pending_taken_over().next().is_some()
+        !self.pending.is_empty() || self.pending_taken_over().next().is_some() || self.known.pending().next().is_some()
     }
 
     pub(super) fn has_taken_over(&self, input: &str) -> bool {
@@ -143,6 +146,7 @@ impl Rows {
 
     /// All that was pending is in the database now.
     pub(super) fn written(&mut self) {
+        self.known.written();
         for key in std::mem::take(&mut self.pending) {
             if let Some(kept) = self.kept.get_mut(&key) {
                 kept.stored = true;
@@ -201,6 +205,7 @@ impl Rows {
                 _ => self.remove(&key),
             }
         }
+        self.known.retire(now.saturating_sub(older_than.as_secs()));
         before - self.kept.len()
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod bulk;
+pub mod cloudwatch;
 pub mod code;
 pub mod fluent_bit;
 pub mod http;

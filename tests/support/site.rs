@@ -70,13 +70,26 @@ impl Site {
     }
 
     pub fn start(self, outputs: &[String]) -> Running {
+        self.start_with(outputs, &[])
+    }
+
+    /// The same with further environment variables, which a restart has, too.
+    pub fn start_with(self, outputs: &[String], environment: &[(&str, &str)]) -> Running {
         let config = self.config(outputs);
-        self.start_on(&config)
+        self.start_in(&config, environment)
     }
 
     /// With a configuration that was made of [`config`](Self::config).
     pub fn start_on(self, config: &str) -> Running {
-        Running { logs: self.path("logs"), agent: Agent::start_in(self.folder, config), admin: self.admin }
+        self.start_in(config, &[])
+    }
+
+    fn start_in(self, config: &str, environment: &[(&str, &str)]) -> Running {
+        fs::write(self.path("drave.yaml"), config).unwrap();
+        let logs = self.path("logs");
+        let agent = Agent::start_on(self.folder, "drave.yaml", environment);
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Running { logs, agent, admin: self.admin, environment }
     }
 }
 
@@ -85,6 +98,7 @@ pub struct Running {
     pub agent: Agent,
     pub admin: SocketAddr,
     logs: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Running {
@@ -92,7 +106,8 @@ impl Running {
     pub fn restart(self, between: impl FnOnce(&std::path::Path)) -> Self {
         let folder = self.agent.into_folder();
         between(folder.path());
-        let agent = Agent::start_on(folder, "drave.yaml", &[]);
+        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let agent = Agent::start_on(folder, "drave.yaml", &environment);
         Self { agent, ..self }
     }
 

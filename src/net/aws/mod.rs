@@ -25,6 +25,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::retry::ReconnectMode;
 use tokio::sync::OnceCell;
 
 use super::client::Client;
@@ -106,7 +107,8 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(self.region_chain())
             .http_client(self.http.clone())
-            .retry_config(RetryConfig::disabled())
+            // Which connections are kept is the pool's to say; the SDK would complain that it cannot.
+            .retry_config(RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(profile) = &settings.profile {

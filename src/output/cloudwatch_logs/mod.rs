@@ -1,0 +1,407 @@
+//! Amazon CloudWatch Logs.
+//!
+//! ```yaml
+//! outputs:
+//!   - name: cloudwatch_logs
+//!     match: 'kube.*'
+//!     region: eu-central-1
+//!     log_group_name: /eks/prod/other
+//!     log_group_template: /eks/prod/$kubernetes['namespace_name']
+//!     log_stream_prefix: ${NODE_NAME}-
+//!     auto_create_group: on
+//!     log_retention_days: 30
+//! ```
+//! A record is an event: as JSON, or the value under `log_key`. Requests are filled per stream as CloudWatch counts, and one put of a
+//! stream is under way at a time. Streams are made before the first put and never asked about.
+
+mod settings;
+mod names;
+mod event;
+mod body;
+mod create;
+mod service;
+mod answer;
+mod pace;
+mod go;
+
+use super::{
+    Filled, Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Report,
+    Request, Section, Start,
+};
+use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment};
+use crate::record::{Accessor, Batch, SourceDraft, Template};
+use crate::state::State;
+use answer::{Failure, Kind};
+use aws_sdk_cloudwatchlogs::types::RejectedLogEventsInfo;
+use body::{PUT_BYTES_MAX, PUT_EVENTS_MAX, Put};
+use create::Streams;
+use event::Events;
+use futures_util::future::BoxFuture;
+use names::{FixedStream, Names, Naming, read_template, split_key};
+use pace::Pace;
+use service::Service;
+use settings::{Compress, GroupSettings, LogGroupClass, PutOptions};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) use go::PLUGIN as OLDER_PLUGIN;
+
+pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
+    name: "cloudwatch_logs",
+    about: "Sends records as events to Amazon CloudWatch Logs.",
+    options: &[NameOptions::OPTIONS, PutOptions::OPTIONS, ClientOptions::OPTIONS],
+    deviations: &[PutOptions::DEVIATIONS, ClientOptions::DEVIATIONS],
+    configure,
+};
+
+/// Encoded bytes of a request at most: what CloudWatch counts is less, by all that is escaped.
+const ENCODED_BYTES_MAX: usize = 4 << 20;
+
+crate::options! {
+    /// Where records go.
+    pub struct NameOptions {
+        /// The log group, also where its template cannot be filled in.
+        log_group_name: String, "log_group_name", required;
+        /// The log group, with record accessors: `/eks/$kubernetes['namespace_name']`.
+        log_group_template: String, "log_group_template", optional;
+        /// The stream, also where its template cannot be filled in. Either this or `log_stream_prefix`.
+        log_stream_name: String, "log_stream_name", optional;
+        /// The stream is this and the tag.
+        log_stream_prefix: String, "log_stream_prefix", optional;
+        /// The stream, with record accessors: `$kubernetes['pod_name']`.
+        log_stream_template: String, "log_stream_template", optional;
+        /// The class of groups that are made.
+        log_group_class: LogGroupClass, "log_group_class", optional;
+    }
+}
+
+fn configure(section: &Section, report: &mut Report) -> Option<Start> {
+    let own = NameOptions::from_section(section, report);
+    let template = |key: &str, report: &mut Report| read_template(section, key, Template::parse, report);
+    let group_template = template("log_group_template", report);
+    let stream_template = template("log_stream_template", report);
+    let common = Common::read(section, report);
+    let own = own?;
+    let stream = fixed_stream(section, own.log_stream_name, own.log_stream_prefix, report);
+    let common = common?;
+    let naming = Naming {
+        group: own.log_group_name,
+        group_template: group_template?,
+        stream: stream?,
+        stream_template: stream_template?,
+        distinct_max: common.options.distinct_names_max.into(),
+    };
+    let group = GroupSettings { class: own.log_group_class, ..common.group_settings() };
+    Some(common.start(naming, group))
+}
+
+fn fixed_stream(
+    section: &Section,
+    name: Option<String>,
+    prefix: Option<String>,
+    report: &mut Report,
+) -> Option<FixedStream> {
+    match (name, prefix) {
+        (Some(name), None) => Some(FixedStream::Name(name)),
+        (None, Some(prefix)) => Some(FixedStream::Prefix(prefix)),
+        (both, _) => {
+            let what = if both.is_some() { "takes only one of" } else { "needs" };
+            let hint = "log_stream_name is one stream for all, log_stream_prefix one for each tag; a template falls back to it";
+            let what = format!("output {} {what} `log_stream_name` or `log_stream_prefix`", section.name);
+            report.error(
+                section.get("log_stream_prefix").map_or(Some(&section.at), |e| Some(&e.key_at)),
+                what,
+                Some(hint.into()),
+            );
+            None
+        }
+    }
+}
+
+/// What both names of the output share, checked.
+struct Common {
+    options: PutOptions,
+    client: ClientOptions,
+    log_key: Option<Accessor>,
+    endpoint: Option<String>,
+}
+
+impl Common {
+    fn read(section: &Section, report: &mut Report) -> Option<Self> {
+        let (options, client) =
+            (PutOptions::from_section(section, report), ClientOptions::from_section(section, report));
+        let (options, mut client) = (options?, client?);
+        let good = settings::check(section, &options, report);
+        let endpoint = settings::endpoint(section, &options, &client, report);
+        let log_key = options.log_key.as_deref().map(Accessor::parse).transpose();
+        if let Err(error) = &log_key {
+            let at = section.get("log_key").map(|entry| &entry.value_at);
+            report.error(
+                at,
+                format!("option `log_key` of output {}: {error}", section.name),
+                Some(error.hint().into()),
+            );
+        }
+        let endpoint = endpoint.filter(|_| good)?;
+        client.tls = endpoint.as_ref().is_none_or(|url| url.starts_with("https"));
+        let resolve = |file: &mut Option<String>| {
+            if let Some(file) = file {
+                *file = section.resolve(file).to_string_lossy().into_owned();
+            }
+        };
+        [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
+            .into_iter()
+            .for_each(resolve);
+        Some(Self { options, client, log_key: log_key.ok()?, endpoint })
+    }
+
+    fn group_settings(&self) -> GroupSettings {
+        let (create, retention_days) = (self.options.auto_create_group, self.options.log_retention_days);
+        GroupSettings { create, retention_days, ..GroupSettings::default() }
+    }
+
+    fn start(self, naming: Naming, group: GroupSettings) -> Start {
+        Box::new(move |context| Ok(Arc::new(self.make(naming, group, context)?)))
+    }
+
+    fn make(
+        self,
+        naming: Naming,
+        group: GroupSettings,
+        context: &OutputContext<'_>,
+    ) -> Result<CloudWatchLogs, OutputError> {
+        let Self { options, client, log_key, endpoint } = self;
+        let client = Client::new(&client, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
+            message: format!("output cloudwatch_logs cannot start: {e}"),
+            hint: e.hint().map(str::to_owned),
+        })?;
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        let owner =
+            format!("cloudwatch_logs {} {} {}", part(&options.region), part(&endpoint), part(&options.role_arn));
+        let aws = AwsSettings {
+            region: options.region,
+            profile: options.profile,
+            role_arn: options.role_arn,
+            external_id: options.external_id,
+            sts_endpoint: options.sts_endpoint,
+        };
+        let emf = options.log_format.is_some();
+        Ok(CloudWatchLogs {
+            events: Events { log_key, bytes_max: options.event_size_max.0 as usize, on_long: options.on_long_event },
+            names: Names::new(naming),
+            streams: Streams::new(group, owner),
+            service: Service::new(Aws::new(aws, client), endpoint, options.extra_user_agent, emf),
+            pace: Pace::default(),
+            compress: options.compress == Compress::Gzip,
+            linger: options.linger.0,
+            in_flight: usize::from(options.in_flight_max.max(1)),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct CloudWatchLogs {
+    events: Events,
+    names: Names,
+    streams: Streams,
+    service: Service,
+    pace: Pace,
+    compress: bool,
+    linger: Duration,
+    in_flight: usize,
+}
+
+impl Output for CloudWatchLogs {
+    fn limits(&self) -> Limits {
+        Limits {
+            bytes_max: ENCODED_BYTES_MAX,
+            records_max: PUT_EVENTS_MAX,
+            linger: Some(self.linger),
+            in_flight: self.in_flight,
+            ordered: false,
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { text: true }
+    }
+
+    fn key(&self, source: &SourceDraft, key: &mut String) {
+        self.names.of_source(source, key);
+    }
+
+    fn keys_records(&self) -> bool {
+        true
+    }
+
+    /// A source whose names are known needs no look at each record, unless a filter gave some another share of it.
+    fn keys_each(&self, batch: &Batch, key: &str) -> bool {
+        key.is_empty() || batch.records.iter().any(|record| record.owns_shared)
+    }
+
+    fn record_key(&self, batch: &Batch, record: usize, key: &mut String) {
+        if key.is_empty() || batch.records[record].owns_shared {
+            key.clear();
+            self.names.of_record(batch, record, key);
+        }
+    }
+
+    fn begin_key(&self, batch: &Batch, _record: usize, key: &mut String) {
+        self.names.admit(&batch.source.draft.tag, key);
+    }
+
+    fn takes_turns(&self) -> bool {
+        true
+    }
+
+    /// Not before the stream is there: each would make it.
+    fn allows_several(&self, key: &str) -> bool {
+        self.streams.is_known(key)
+    }
+
+    fn linger(&self, usual: Duration) -> Duration {
+        self.pace.linger(usual)
+    }
+
+    fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
+        self.events.push(batch, record, out);
+    }
+
+    /// Full is what CloudWatch counts as full, to the byte.
+    fn encode_one(&self, batch: &Batch, record: usize, pieces: &mut Pieces) -> bool {
+        let start = pieces.bytes.len();
+        let added = self.events.push(batch, record, &mut pieces.bytes);
+        let before = pieces.filled;
+        let (bytes, entries) = (before.bytes + added.bytes, before.entries + added.entries);
+        let fits = bytes <= PUT_BYTES_MAX && entries <= PUT_EVENTS_MAX;
+        if !fits && !pieces.list.is_empty() {
+            pieces.bytes.truncate(start);
+            pieces.filled.full = true;
+            return false;
+        }
+        let times = match (before.times, added.times) {
+            (Some(before), Some(added)) => Some((before.0.min(added.0), before.1.max(added.1))),
+            (before, added) => before.or(added),
+        };
+        pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX, times };
+        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: batch.records[record].bytes });
+        true
+    }
+
+    fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+        let (group, stream) = split_key(key);
+        body::push_puts(group, stream, pieces, self.compress, body);
+    }
+
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { self.put_all(request, &Pieces::default()).await })
+    }
+
+    fn send_pieces<'a>(&'a self, request: &'a Request, pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.put_all(request, pieces))
+    }
+
+    fn start(&self, _name: &str, state: &Arc<State>) {
+        self.streams.load(state);
+    }
+}
+
+impl CloudWatchLogs {
+    /// All puts of a request, one as a rule.
+    async fn put_all(&self, request: &Request, pieces: &Pieces) -> Outcome {
+        self.names.touch(&request.key);
+        let mut refused = without_message(pieces);
+        let mut done = 0;
+        for put in body::puts(&request.body) {
+            match self.put(&request.key, &put).await {
+                Ok(None) => {}
+                Ok(Some(rejected)) => refused.extend(refusals(&rejected, &owners(pieces)[done..][..put.events])),
+                Err(outcome) if done == 0 => return outcome,
+                Err(_) => {
+                    let again = owners(pieces)[done..].iter().map(|number| *number as usize).collect();
+                    return Outcome::Partly { again, refused, unnamed: None };
+                }
+            }
+            done += put.events;
+        }
+        if refused.is_empty() {
+            Outcome::Delivered
+        } else {
+            Outcome::Partly { again: Vec::new(), refused, unnamed: None }
+        }
+    }
+
+    async fn put(&self, key: &str, put: &Put) -> Result<Option<RejectedLogEventsInfo>, Outcome> {
+        let (group, stream) = split_key(key);
+        self.streams.ensure(&self.service, key).await?;
+        let mut answer = self.service.put(group, stream, put).await;
+        if answer.as_ref().is_err_and(|failure| failure.kind() == Kind::Missing) {
+            self.streams.forget(key);
+            self.streams.ensure(&self.service, key).await?;
+            answer = self.service.put(group, stream, put).await;
+        }
+        let failure = match answer {
+            Ok(rejected) => {
+                self.streams.used(key);
+                self.pace.delivered(Instant::now());
+                return Ok(rejected);
+            }
+            Err(failure) => failure,
+        };
+        match failure.kind() {
+            Kind::Done => return Ok(None),
+            Kind::Throttled => self.pace.throttled(Instant::now()),
+            Kind::Expired => self.service.aws.forget_credentials().await,
+            Kind::Missing => self.streams.forget(key),
+            _ => {}
+        }
+        Err(outcome_of_put(&failure, group, stream))
+    }
+}
+
+fn outcome_of_put(failure: &Failure, group: &str, stream: &str) -> Outcome {
+    failure.outcome("logs:PutLogEvents", &format!("log group `{group}`, stream `{stream}`"))
+}
+
+/// Records that became no event.
+fn without_message(pieces: &Pieces) -> Vec<(usize, Refusal)> {
+    let ends = pieces.list.iter().map(|piece| piece.end);
+    let starts = std::iter::once(0).chain(ends.clone());
+    let empty = starts.zip(ends).enumerate().filter(|(_, (start, end))| start == end);
+    let message = "a record has nothing to send: its text under `log_key` is missing or empty";
+    empty.map(|(number, _)| (number, Refusal { reason: "no_message".into(), message: message.into() })).collect()
+}
+
+/// The piece that each event of a request belongs to, in the order of the puts.
+fn owners(pieces: &Pieces) -> Vec<u32> {
+    let order = body::in_order(pieces);
+    let of = |(_, number): (i64, u32)| std::iter::repeat_n(number, body::event_count(body::piece(pieces, number)));
+    order.into_iter().flat_map(of).collect()
+}
+
+/// What the answer to a put says of its events: `owners` are their pieces.
+fn refusals(info: &RejectedLogEventsInfo, owners: &[u32]) -> Vec<(usize, Refusal)> {
+    let at = |index: Option<i32>| index.map(|index| usize::try_from(index).unwrap_or(0).min(owners.len()));
+    let mut refused = Vec::new();
+    let mut refuse = |events: &[u32], reason: &str, message: &str| {
+        let refusal = || Refusal { reason: reason.into(), message: message.into() };
+        refused.extend(events.iter().map(|number| (*number as usize, refusal())));
+    };
+    if let Some(end) = at(info.too_old_log_event_end_index()) {
+        refuse(&owners[..end], "too_old", "CloudWatch takes no event that is older than 14 days");
+    }
+    if let Some(end) = at(info.expired_log_event_end_index()) {
+        refuse(&owners[..end], "expired", "the event is older than the retention of its log group");
+    }
+    if let Some(start) = at(info.too_new_log_event_start_index()) {
+        refuse(
+            &owners[start..],
+            "too_new",
+            "CloudWatch takes no event that is more than 2 hours ahead; hint: check the clock and the time of the records",
+        );
+    }
+    refused
+}
+
+#[cfg(test)]
+mod tests;

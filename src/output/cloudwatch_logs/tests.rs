@@ -1,0 +1,60 @@
+use super::*;
+use crate::config::{Environment, Syntax, load_text};
+use crate::record::{Record, Shape, Source, Stream};
+
+fn pieces(list: &[&str]) -> Pieces {
+    let mut pieces = Pieces::default();
+    for text in list {
+        pieces.bytes.extend_from_slice(text.as_bytes());
+        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+    }
+    pieces
+}
+
+#[test]
+fn a_container_line_becomes_a_put() {
+    let section = "[OUTPUT]\n name cloudwatch_logs\n match *\n log_group_name /eks/other\n log_stream_prefix n1-\n log_group_template /eks/$kubernetes['namespace_name']\n";
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let config = load_text(section, Syntax::Classic, &environment, &mut report);
+    let start = configure(&config.outputs[0], &mut report).unwrap();
+    let output =
+        start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).unwrap();
+    let mut draft = SourceDraft { tag: "kube.web".into(), ..SourceDraft::default() };
+    draft.share("kubernetes", serde_json::json!({ "pod_name": "web-1", "namespace_name": "shop" }), true);
+    let mut key = String::new();
+    output.key(&draft, &mut key);
+    let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
+    let (text, time_text) = (batch.append(b"say \"hi\""), batch.append(b"2024-03-01T10:00:00.5Z"));
+    for time_ns in [1_709_287_201_000_000_000, 1_709_287_200_500_000_000] {
+        let (shape, stream) = (Shape::Container, Stream::Stdout);
+        batch.records.push(Record { text, time_text, time_ns, shape, stream, tag: b'F', ..Record::default() });
+    }
+    batch.check_utf8();
+    let mut pieces = Pieces::default();
+    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(pieces.filled.times, Some((1_709_287_200_500, 1_709_287_201_000)));
+    let mut body = Vec::new();
+    output.body(&key, &pieces, &mut body);
+    let puts = body::puts(&body.into());
+    insta::assert_snapshot!(String::from_utf8_lossy(&puts[0].body), @r#"{"logGroupName":"/eks/shop","logStreamName":"n1-kube.web","logEvents":[{"timestamp":1709287200500,"message":"{\"time\":\"2024-03-01T10:00:00.5Z\",\"stream\":\"stdout\",\"_p\":\"F\",\"log\":\"say \\\"hi\\\"\",\"kubernetes\":{\"pod_name\":\"web-1\",\"namespace_name\":\"shop\"}}"},{"timestamp":1709287201000,"message":"{\"time\":\"2024-03-01T10:00:00.5Z\",\"stream\":\"stdout\",\"_p\":\"F\",\"log\":\"say \\\"hi\\\"\",\"kubernetes\":{\"pod_name\":\"web-1\",\"namespace_name\":\"shop\"}}"}]}"#);
+}
+
+#[test]
+fn rejected_events_are_held_against_their_pieces() {
+    let two = r#"{"timestamp":5,"message":"a"},{"timestamp":5,"message":"b"}"#;
+    let pieces = pieces(&[r#"{"timestamp":9,"message":"new"}"#, "", two, r#"{"timestamp":1,"message":"old"}"#]);
+    assert_eq!(owners(&pieces), [3, 2, 2, 0]);
+    let info = RejectedLogEventsInfo::builder()
+        .too_old_log_event_end_index(1)
+        .expired_log_event_end_index(0)
+        .too_new_log_event_start_index(3)
+        .build();
+    let refused: Vec<(usize, String)> =
+        refusals(&info, &owners(&pieces)).into_iter().map(|(number, refusal)| (number, refusal.reason)).collect();
+    assert_eq!(refused, [(3, "too_old".to_owned()), (0, "too_new".to_owned())]);
+    let wild =
+        RejectedLogEventsInfo::builder().too_old_log_event_end_index(99).too_new_log_event_start_index(-1).build();
+    assert_eq!(refusals(&wild, &owners(&pieces)).len(), 8, "no index leads out of the put");
+    let empty: Vec<usize> = without_message(&pieces).into_iter().map(|(number, _)| number).collect();
+    assert_eq!(empty, [1]);
+}

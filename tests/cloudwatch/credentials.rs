@@ -1,0 +1,133 @@
+//! Where credentials come from: IRSA, EKS Pod Identity, a role on top, none.
+
+use super::support::cloudwatch::{CloudWatch, KEYS, refusal};
+use super::support::sink::{Act, Request, Sink};
+use super::support::site::SOON;
+use super::{OUTPUT, assert_all, output, site};
+use std::fs;
+
+const NO_INSTANCE: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
+const FAR: &str = "2099-01-01T00:00:00Z";
+
+/// STS: one pair of keys for the token of the service account, one for the role.
+fn sts() -> Sink {
+    let sink = Sink::start();
+    sink.answer_with(|request: &Request| {
+        let form = String::from_utf8_lossy(&request.body).into_owned();
+        let (action, key) = if form.contains("Action=AssumeRoleWithWebIdentity") {
+            ("AssumeRoleWithWebIdentity", "AKIDWEB")
+        } else {
+            ("AssumeRole", "AKIDROLE")
+        };
+        Act::body(format!(
+            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result><Credentials>\
+             <AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s-{key}</SecretAccessKey><SessionToken>t-{key}</SessionToken>\
+             <Expiration>{FAR}</Expiration></Credentials><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/r/s</Arn>\
+             <AssumedRoleId>r:s</AssumedRoleId></AssumedRoleUser></{action}Result></{action}Response>"
+        ))
+        .with_header("content-type", "text/xml")
+    });
+    sink
+}
+
+#[test]
+fn a_role_is_assumed_with_the_token_of_the_service_account() {
+    let (cloud, sts) = (CloudWatch::start(), sts());
+    cloud.add_keys("AKIDROLE", "s-AKIDROLE", Some("t-AKIDROLE"));
+    let site = site();
+    let (token, endpoint) = (site.path("token"), format!("http://{}", sts.address));
+    fs::write(&token, "of-the-pod").unwrap();
+    site.write("a.log", 0, 0..10);
+    let options = [
+        "role_arn: arn:aws:iam::1:role/logs",
+        "external_id: the-id",
+        &format!("sts_endpoint: {endpoint}"),
+        "in_flight_max: 2",
+    ];
+    let environment = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/pod"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ENDPOINT_URL_STS", &endpoint),
+        NO_INSTANCE,
+    ];
+    let running = site.start_with(&[output(&cloud, &options)], &environment);
+    running.wait_delivered(OUTPUT.1, 10);
+    assert_all(&cloud, 10);
+    let asked: Vec<(String, String)> = sts
+        .requests()
+        .iter()
+        .map(|request| {
+            let authorization = request.head.header("authorization").unwrap_or_default().to_owned();
+            (String::from_utf8(request.body.clone()).unwrap(), authorization)
+        })
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[0].0.contains("WebIdentityToken=of-the-pod") && asked[0].1.is_empty(), "{asked:?}");
+    assert!(asked[1].0.contains("ExternalId=the-id") && asked[1].1.contains("Credential=AKIDWEB/"), "{asked:?}");
+    assert!(cloud.calls("PutLogEvents").iter().all(|call| call.access_key == "AKIDROLE"));
+}
+
+#[test]
+fn credentials_of_pod_identity_are_fetched_anew_when_they_are_not_good_any_more() {
+    let cloud = CloudWatch::start();
+    let agent = Sink::start();
+    let mut given = 0;
+    agent.answer_with(move |_| {
+        given += 1;
+        let answer = serde_json::json!({
+            "AccessKeyId": format!("AKIDPOD{given}"), "SecretAccessKey": "s", "Token": "t", "Expiration": FAR
+        });
+        Act::body(answer.to_string()).with_header("content-type", "application/json")
+    });
+    cloud.add_keys("AKIDPOD1", "s", Some("t"));
+    cloud.add_keys("AKIDPOD2", "s", Some("t"));
+    let site = site();
+    let (token, uri) = (site.path("token"), format!("http://{}/v1/credentials", agent.address));
+    fs::write(&token, "of-the-pod").unwrap();
+    site.write("a.log", 0, 0..10);
+    let environment = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
+        NO_INSTANCE,
+    ];
+    let running = site.start_with(&[output(&cloud, &[])], &environment);
+    running.wait_delivered(OUTPUT.1, 10);
+    cloud.answer("PutLogEvents", |call| {
+        let old = call.access_key == "AKIDPOD1";
+        old.then(|| refusal(400, "ExpiredTokenException", "The security token included in the request is expired"))
+    });
+    running.write("a.log", 0, 10..20);
+    running.wait_delivered(OUTPUT.1, 20);
+    assert_all(&cloud, 20);
+    let requests = agent.requests();
+    assert_eq!(requests.len(), 2, "once, and once more");
+    assert!(requests.iter().all(|request| request.head.header("authorization") == Some("of-the-pod")));
+}
+
+#[test]
+fn a_region_and_an_endpoint_may_come_from_the_environment() {
+    let cloud = CloudWatch::start();
+    let site = site();
+    site.write("a.log", 0, 0..10);
+    let section = "    - name: cloudwatch_logs\n      match: '*'\n      log_group_name: /g\n      log_stream_name: s\n      \
+                   auto_create_group: on\n      linger: 100ms\n";
+    let endpoint = cloud.endpoint();
+    let environment =
+        [KEYS[0], KEYS[1], ("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", endpoint.as_str())];
+    let running = site.start_with(&[section.to_owned()], &environment);
+    running.wait_delivered(OUTPUT.1, 10);
+    assert_all(&cloud, 10);
+}
+
+#[test]
+fn without_credentials_nothing_is_lost_and_the_remedy_is_said() {
+    let cloud = CloudWatch::start();
+    let site = site();
+    site.write("a.log", 0, 0..10);
+    let nowhere = site.path("nowhere").display().to_string();
+    let environment = [NO_INSTANCE, ("AWS_CONFIG_FILE", &*nowhere), ("AWS_SHARED_CREDENTIALS_FILE", &*nowhere)];
+    let running = site.start_with(&[output(&cloud, &[])], &environment);
+    assert!(running.agent.wait_for_stderr("give the service account a role", SOON), "{}", running.agent.stderr());
+    assert_eq!(running.metrics().sum("drave_output_pending_records", OUTPUT), 10);
+    assert!(cloud.call_counts().is_empty());
+}

@@ -10,6 +10,7 @@ pub mod code;
 pub mod fluent_bit;
 pub mod http;
 pub mod logs;
+pub mod loki;
 pub mod net;
 pub mod node;
 pub mod proxy;

@@ -5,7 +5,7 @@ use super::ledger::{Amount, Ledger};
 use super::memory::Memory;
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
-use crate::filter::{Each, Filter, FilterContext, Plan};
+use crate::filter::{Each, Filter, FilterContext, Measure, Plan};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
 use crate::record::{Batch, Source, SourceDraft, Stale};
@@ -163,6 +163,11 @@ impl Pipeline {
             building.keep(&source, list);
         }
         Some(source)
+    }
+
+    /// What each filter has to say on `/metrics`.
+    pub(super) fn measures(&self) -> Vec<Vec<Measure>> {
+        lock(&self.building).filters.iter().map(|step| step.filter.measures()).collect()
     }
 
     /// What passed each filter.
@@ -356,6 +361,19 @@ impl Pipe for Pipeline {
         }
         let free = source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
         if free { Admission::Go } else { Admission::Full }
+    }
+
+    fn insist(&self, source: &mut Arc<Source>) -> Admission {
+        if source.waits
+            && let Some(origin) = &source.origin
+        {
+            let draft = SourceDraft { last_call: true, ..(**origin).clone() };
+            *source = match self.plan(&mut lock(&self.building), draft) {
+                Some(planned) => planned,
+                None => return Admission::LeftOut,
+            };
+        }
+        self.admit(source)
     }
 
     fn hurry(&self, source: &Source) {

@@ -250,6 +250,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
         shape: Shape::Container,
         truncated,
         owns_shared: false,
+        text_gone: false,
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Record {
     pub truncated: bool,
     /// What its source shares is among its own fields: [`Batch::own_shared`].
     pub owns_shared: bool,
+    /// Its text is no member of it any more: what it said stands in the fields.
+    pub text_gone: bool,
 }
 
 /// What reading a batch adds to the ledger.

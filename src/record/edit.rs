@@ -20,6 +20,7 @@ impl Batch {
         let start = self.fields.len() as u32;
         match old.shape {
             Shape::Fields => return,
+            Shape::Line if old.text_gone => {}
             Shape::Line => {
                 let source = std::sync::Arc::clone(&self.source);
                 self.push_virtual(source.draft.text_key.as_bytes(), old.text);
@@ -33,7 +34,9 @@ impl Batch {
                     let value = self.intern(&[old.tag]);
                     self.push_virtual(tag.as_bytes(), value);
                 }
-                self.push_virtual(keys.text.as_bytes(), old.text);
+                if !old.text_gone {
+                    self.push_virtual(keys.text.as_bytes(), old.text);
+                }
             }
         }
         self.fields.extend_from_within(old.fields_start as usize..old.fields_end as usize);

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod code;
 pub mod fluent_bit;
 pub mod http;
+pub mod kubernetes;
 pub mod logs;
 pub mod net;
 pub mod node;

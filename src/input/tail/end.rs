@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, position_of};
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
-use super::file::Content;
+use super::file::{Content, TailFile};
 use super::follow::{Follower, give_up, now_ns};
 use crate::parse::LineFormat;
 use crate::record::Ticket;
@@ -106,6 +106,20 @@ impl Follower {
                 self.found(input, &path);
             }
         }
+    }
+
+    /// Nothing of a chain is wanted: what was not read of it is counted, and it is let go where it stands.
+    pub(super) fn leave_out(&mut self, id: u64) {
+        self.flush_joiner(id);
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let number = self.inputs[chain.input].number;
+        let unread = chain.files.iter().map(TailFile::behind).sum();
+        self.context.pipe.skipped(number, unread);
+        for file in &chain.files {
+            self.by_identity.remove(&(chain.input, file.device, file.inode));
+        }
+        chain.finished.extend(chain.files.drain(..).map(|file| position_of(&file)));
+        self.forget_chain(id);
     }
 
     pub(super) fn unwatch_if_unused(&mut self, folder: &Path) {

@@ -251,10 +251,19 @@ impl Follower {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
-        match pipe.admit(&mut chain.source) {
+        let admission = match pipe.admit(&mut chain.source) {
+            // The next start reads it, if there is one that knows where it stands.
+            Admission::NotYet if self.context.stop.requested() && self.context.state.is_durable() => return Step::Idle,
+            Admission::NotYet if self.context.stop.requested() => pipe.insist(&mut chain.source),
+            admission => admission,
+        };
+        match admission {
             Admission::Go => {}
             Admission::Full | Admission::NotYet => return Step::Full,
-            Admission::LeftOut => return Step::Idle,
+            Admission::LeftOut => {
+                self.leave_out(id);
+                return Step::Idle;
+            }
         }
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));

@@ -18,11 +18,12 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::{sleep, timeout};
 
-/// So long the server is asked to let a watch live; each one a little shorter, so that those of a cluster spread.
+/// So long the server is asked to let a watch live, less up to a minute, so that those of a cluster spread.
 const WATCH_LENGTH: Duration = Duration::from_secs(300);
+const WATCH_SPREAD: Duration = Duration::from_secs(60);
 /// A watch that was silent for so long after its end has hung.
 const WATCH_OVERTIME: Duration = Duration::from_secs(15);
 /// A watch that lived so long was a good one: the next begins soon.
@@ -81,7 +82,7 @@ impl From<ApiError> for End {
 impl Watch {
     /// Follows for good.
     pub(super) async fn keep(&self, kind: Kind) {
-        let mut backoff = self.backoff();
+        let mut backoff = backoff(BACKOFF_BASE, BACKOFF_CAP);
         loop {
             let begun = Instant::now();
             let end = self.follow(kind).await;
@@ -101,22 +102,17 @@ impl Watch {
         }
     }
 
-    fn backoff(&self) -> Backoff {
-        // Each process and each moment another one, so that the nodes of a cluster do not come together.
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Backoff::new(BACKOFF_BASE, BACKOFF_CAP, since.as_nanos() as u64 ^ u64::from(std::process::id()) << 32)
-    }
-
     /// Until it cannot go on from where it is.
     async fn follow(&self, kind: Kind) -> End {
         let (selector, mut version) = match self.begin(kind).await {
             Ok(begun) => begun,
             Err(end) => return end,
         };
-        let mut backoff = self.backoff();
+        let (mut backoff, mut spread) = (backoff(BACKOFF_BASE, BACKOFF_CAP), backoff(WATCH_SPREAD, WATCH_SPREAD));
         loop {
             let begun = Instant::now();
-            match self.watch(kind, selector.as_deref(), &mut version, backoff.wait()).await {
+            let length = WATCH_LENGTH.saturating_sub(spread.wait());
+            match self.watch(kind, selector.as_deref(), &mut version, length).await {
                 Ok(()) => {}
                 Err(End::Error(error)) => self.say(kind, &End::Error(error)),
                 Err(end) => return end,
@@ -150,9 +146,8 @@ impl Watch {
     }
 
     /// One watch, to its end.
-    async fn watch(&self, kind: Kind, selector: Option<&str>, version: &mut String, less: Duration) -> Result<(), End> {
+    async fn watch(&self, kind: Kind, selector: Option<&str>, version: &mut String, length: Duration) -> Result<(), End> {
         let client = ApiClient::new(&self.api).await?;
-        let length = WATCH_LENGTH.saturating_sub(less);
         let mut events = client.watch(kind.path(), selector, version, length).await?;
         if kind == Kind::Pods {
             self.store.set_condition(Condition::Live);
@@ -228,6 +223,12 @@ impl Watch {
             (self.wake)();
         }
     }
+}
+
+/// Each process and each moment another one, so that the nodes of a cluster do not come together.
+fn backoff(base: Duration, cap: Duration) -> Backoff {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Backoff::new(base, cap, since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32))
 }
 
 fn version_of(object: &Value, version: &mut String) {

@@ -104,7 +104,9 @@ fn help(counter: &str) -> &'static str {
         "input_dropped_records" => "Records left out, by reason",
         "input_dropped_bytes" => "Source bytes left out, by reason",
         "input_lost_bytes" => "Bytes that could not be read, by reason",
-        "input_skipped_bytes" => "Bytes there before the first start that nobody asked for",
+        "input_skipped_bytes" => {
+            "Bytes that nobody asked for: there before the first start, or of files that a filter leaves out"
+        }
         "input_truncated_records" => "Records cut at a limit",
         "output_routed_records" => "Records given to the output",
         "output_delivered_records" => "Records delivered",

@@ -48,7 +48,8 @@ fn an_excluded_pod_is_let_go_and_its_bytes_are_counted() {
     let has = |line: &str| agent.page("/metrics").lines().any(|found| found == line);
     let skipped = format!("drave_input_skipped_bytes_total{{input=\"tail.0\"}} {size}");
     assert!(poll(PATIENCE, || has(&skipped)), "{}", agent.page("/metrics"));
-    assert!(has("drave_input_files_open{input=\"tail.0\",namespace=\"shop\"} 1"), "{}", agent.page("/metrics"));
+    let only_one = || has("drave_input_files_open{input=\"tail.0\",namespace=\"shop\"} 1.0");
+    assert!(poll(PATIENCE, only_one), "{}", agent.page("/metrics"));
     assert!(has("drave_filter_kubernetes_bad_annotations_total{filter=\"kubernetes.0\"} 1"));
     assert!(
         agent.stderr().contains("annotation fluentbit.io/exclude: `perhaps` is not understood"),

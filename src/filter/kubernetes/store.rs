@@ -173,6 +173,10 @@ impl Store {
         let inner = &mut *self.inner();
         let key = said.uid.clone().unwrap_or_else(|| format!("{}/{}", said.namespace, said.pod));
         inner.missing.entry(key).or_default().push(stale.clone());
+        // It may have come since it was looked for.
+        if inner.uid_of(said, inner.condition == Condition::Live).is_some() {
+            stale.set();
+        }
         Arc::clone(inner.unknown.entry(inner.condition.label()).or_default())
     }
 
@@ -245,7 +249,7 @@ impl Store {
         self.inner().sign = Instant::now();
     }
 
-    /// What the watch is doing. One that was live stays so in an outage: what is known is still right.
+    /// What the watch is doing from now on. What is known stays, whatever that is.
     pub(super) fn set_condition(&self, condition: Condition) {
         self.inner().condition = condition;
     }

@@ -146,7 +146,13 @@ impl Watch {
     }
 
     /// One watch, to its end.
-    async fn watch(&self, kind: Kind, selector: Option<&str>, version: &mut String, length: Duration) -> Result<(), End> {
+    async fn watch(
+        &self,
+        kind: Kind,
+        selector: Option<&str>,
+        version: &mut String,
+        length: Duration,
+    ) -> Result<(), End> {
         let client = ApiClient::new(&self.api).await?;
         let mut events = client.watch(kind.path(), selector, version, length).await?;
         if kind == Kind::Pods {

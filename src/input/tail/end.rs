@@ -11,6 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Names of files that nobody wants up to which those that are gone are not looked for.
+const LEFT_OUT_MAX: usize = 1000;
+
 impl Follower {
     /// Lets go of files that have come to their end, and of the chain when it was the last.
     pub(super) fn end_files(&mut self, id: u64, now: Instant) {
@@ -112,14 +115,24 @@ impl Follower {
     pub(super) fn leave_out(&mut self, id: u64) {
         self.flush_joiner(id);
         let Some(chain) = self.chains.get_mut(&id) else { return };
-        let number = self.inputs[chain.input].number;
+        let (input, real) = (chain.input, chain.real.clone());
         let unread = chain.files.iter().map(TailFile::behind).sum();
-        self.context.pipe.skipped(number, unread);
         for file in &chain.files {
-            self.by_identity.remove(&(chain.input, file.device, file.inode));
+            self.by_identity.remove(&(input, file.device, file.inode));
         }
         chain.finished.extend(chain.files.drain(..).map(|file| position_of(&file)));
+        self.count_left_out(input, &real, unread);
         self.forget_chain(id);
+    }
+
+    /// Counts what nobody wants of a file, once: each scan finds it again.
+    pub(super) fn count_left_out(&mut self, input: usize, real: &Path, bytes: u64) {
+        if self.left_out.len() >= LEFT_OUT_MAX {
+            self.left_out.retain(|(_, path)| path.exists());
+        }
+        if self.left_out.insert((input, real.to_path_buf())) {
+            self.context.pipe.skipped(self.inputs[input].number, bytes);
+        }
     }
 
     pub(super) fn unwatch_if_unused(&mut self, folder: &Path) {

@@ -13,7 +13,7 @@ use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -66,6 +66,8 @@ pub(super) struct Follower {
     pub(super) listings: Option<HashMap<PathBuf, Arc<Names>>>,
     /// How many chains have their files in a folder.
     pub(super) chains_in: HashMap<PathBuf, usize>,
+    /// Files of which filters want nothing, counted already.
+    pub(super) left_out: HashSet<(usize, PathBuf)>,
     /// Room is being made on a disk until then.
     pub(super) freeing_until: Option<Instant>,
     /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
@@ -107,6 +109,7 @@ impl Follower {
             start_time: SystemTime::now(),
             listings: None,
             chains_in: HashMap::new(),
+            left_out: HashSet::new(),
             freeing_until: None,
             unsettled,
             try_again: false,

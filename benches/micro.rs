@@ -11,6 +11,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use drave::config::{Environment, Report, Syntax, load_text};
 use drave::filter::{Each, FILTERS, FilterConfig, Plan};
 use drave::net::gzip;
+use drave::output::{OUTPUTS, Output, OutputContext, Pieces};
 use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
@@ -211,6 +212,35 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     encode();
     let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
     counted.bench_local(encode);
+}
+
+/// As the output opensearch writes it, with an id of its place and no dots in keys.
+#[divan::bench]
+fn bulk_encode(bencher: Bencher<'_, '_>) {
+    let mut batch = cri_block();
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let output = output("{name: opensearch, match: '*', generate_id: on, replace_dots: on, suppress_type_name: on}");
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    let mut encode = || {
+        pieces.clear();
+        output.encode_some(&batch, 0, &mut pieces, &limits);
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// An output with these options.
+fn output(section: &str) -> Arc<dyn Output> {
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let text = format!("pipeline: {{outputs: [{section}]}}");
+    let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
+    let section = &config.outputs[0];
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == section.name).expect("a plugin");
+    let start = (plugin.configure)(section, &mut report).unwrap_or_else(|| panic!("{report}"));
+    start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).expect("an output")
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! body ─▶ send ─┬─ delivered ─▶ settled
-//!   ▲           ├─ partly ─▶ what is to be sent again ─┐     the rest is settled or refused
+//!   ▲           ├─ partly ─▶ what is to be sent again ─┐     the rest is settled or refused, or sent in its second form
 //!   │           ├─ again ─▶ wait (jitter, Retry-After) ┤     or back, to the spool
 //!   │           ├─ too large ─▶ two halves ────────────┤     one record alone is refused
 //!   │           └─ refused ─▶ search.rs ───────────────┤     the records that cause it are refused
@@ -156,9 +156,14 @@ impl Delivery {
         let mut rest = vec![true; finished.pieces.list.len()];
         let mut take = |index: usize| rest.get_mut(index).is_some_and(|rest| std::mem::replace(rest, false));
         let mut by_reason: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-        for (index, Refusal { reason, message }) in refused {
-            if take(index) {
-                by_reason.entry((reason, message)).or_default().push(index);
+        let mut changed = BTreeMap::new();
+        for (index, refusal) in refused.into_iter().filter(|(index, _)| take(*index)) {
+            let mut form = Vec::new();
+            if self.lane.output.second_form(finished.piece(index), &refusal, &mut form) {
+                self.say_changed(&refusal);
+                changed.insert(index, form);
+            } else {
+                by_reason.entry((refusal.reason, refusal.message)).or_default().push(index);
             }
         }
         let mut send_again = vec![false; finished.pieces.list.len()];
@@ -174,9 +179,14 @@ impl Delivery {
             let part = finished.part_of(memory, |piece| indices.binary_search(&piece).is_ok());
             self.refuse(part, &Refusal { reason, message }).await;
         }
+        let mut next = Vec::new();
+        if !changed.is_empty() {
+            self.pipeline.ledger.retry(self.lane.number, "second_form", changed.len());
+            next.push(finished.changed(memory, &changed));
+        }
         let mut again = finished.part_of(memory, |piece| send_again[piece]);
         if again.pieces.list.is_empty() {
-            return Step::Done;
+            return Step::Instead(next);
         }
         self.pipeline.ledger.retry(self.lane.number, "partly", again.pieces.list.len());
         // Asked again at once, a destination that is short of something would be short of it still.
@@ -184,11 +194,12 @@ impl Delivery {
         let message = format!("{} records of a request were not taken", again.pieces.list.len());
         if self.is_over_the_limit(&again) {
             self.give_up(again, &message).await;
-            return Step::Done;
+            return Step::Instead(next);
         }
         lock(&self.concurrency).cut(now);
         self.say(&message, false, wait);
-        Step::Instead(vec![again])
+        next.push(again);
+        Step::Instead(next)
     }
 
     /// Two halves; a single record cannot be made smaller and is refused.
@@ -222,13 +233,27 @@ impl Delivery {
         self.leave(&mut finished, Left::Refused(&refusal.reason));
     }
 
-    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+    /// May a refusal be said by now?
+    fn says_refusals(&self) -> bool {
         let now = Instant::now();
         let mut said = lock(&self.refused_said);
-        if said.is_some_and(|said| now.duration_since(said) < SAY_REFUSED_EVERY) {
+        let again = said.is_none_or(|said| now.duration_since(said) >= SAY_REFUSED_EVERY);
+        if again {
+            *said = Some(now);
+        }
+        again
+    }
+
+    fn say_changed(&self, Refusal { reason, message }: &Refusal) {
+        if self.says_refusals() {
+            tracing::warn!(output = self.lane.name, reason, "refused, and sent once more in another form: {message}");
+        }
+    }
+
+    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+        if !self.says_refusals() {
             return;
         }
-        *said = Some(now);
         let (records, reason) = (finished.pieces.list.len(), &refusal.reason);
         tracing::error!(output = self.lane.name, records, reason, "refused: {}", refusal.message);
     }

@@ -37,6 +37,14 @@ impl Output for Scripted {
         Needs::default()
     }
     fn encode(&self, _batch: &Batch, _record: usize, _out: &mut Vec<u8>) {}
+    /// Small letters can be written large.
+    fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {
+        let has_one = refusal.reason == "small" && piece.is_ascii() && piece != piece.to_ascii_uppercase();
+        if has_one {
+            out.extend_from_slice(&piece.to_ascii_uppercase());
+        }
+        has_one
+    }
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         body.extend_from_slice(&pieces.bytes);
     }
@@ -172,6 +180,18 @@ async fn only_what_the_destination_names_is_sent_again() {
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abcde", "bd", "b"]);
     assert_eq!(scene.settled(&tickets), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_sent_once_more_in_its_second_form() {
+    let small = |index| (index, Refusal { reason: "small".into(), message: "no".into() });
+    let first = Outcome::Partly { again: vec![4], refused: vec![small(1), (2, refusal("?")), small(3)] };
+    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)] };
+    let scene = scene(RetryLimit::Unlimited, vec![first, second]);
+    let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["abcde", "BD", "e"]);
+    assert_eq!(scene.settled(&tickets), (3, 2, 0), "there is no third");
 }
 
 #[tokio::test]

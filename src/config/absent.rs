@@ -98,9 +98,7 @@ const FILTERS: &[(&str, &str)] = &[
 ];
 
 const OUTPUTS: &[(&str, &str)] = &[
-    ("opensearch", LATER),
-    ("elasticsearch", "it is called `es`, and comes in a later version"),
-    ("es", LATER),
+    ("elasticsearch", "it is called `es`"),
     ("loki", LATER),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),

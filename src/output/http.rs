@@ -21,7 +21,7 @@ use super::authorization::AuthorizationOptions;
 use super::date::{DateOptions, JsonRecord};
 use super::msgpack;
 use super::stdout::frame_array;
-use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
+use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, Report, Section, Size};
 use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after, snappy};
 use crate::record::{Batch, SourceDraft};
@@ -154,6 +154,18 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     if own.is_none() {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(format.content_type()));
     }
+    resolve_files(section, &mut client);
+    Some(Box::new(move |context| {
+        let client = Client::new(&client, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
+            message: format!("output http cannot start: {e}"),
+            hint: e.hint().map(str::to_owned),
+        })?;
+        Ok(Arc::new(Http { json: JsonRecord::new(&date), format, own, options, client, headers, tag_header, url }))
+    }))
+}
+
+/// Files are named from where the configuration is.
+pub(super) fn resolve_files(section: &Section, client: &mut ClientOptions) {
     let resolve = |file: &mut Option<String>| {
         if let Some(file) = file {
             *file = section.resolve(file).to_string_lossy().into_owned();
@@ -162,23 +174,6 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
         .into_iter()
         .for_each(resolve);
-    Some(Box::new(move |context| {
-        let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
-            message: format!("output http cannot start: {e}"),
-            hint: e.hint().map(str::to_owned),
-        })?;
-        Ok(Arc::new(Http { json: JsonRecord::new(&date), format, own, options, client, headers, tag_header, url }))
-    }))
-}
-
-fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
-    let get = |names: [&str; 2]| names.into_iter().find_map(|n| context.environment.get(n)).map(str::to_owned);
-    ProxyEnvironment {
-        http: get(["HTTP_PROXY", "http_proxy"]),
-        https: get(["HTTPS_PROXY", "https_proxy"]),
-        all: get(["ALL_PROXY", "all_proxy"]),
-        no: get(["NO_PROXY", "no_proxy"]),
-    }
 }
 
 fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Option<Format> {
@@ -272,7 +267,7 @@ fn own_headers(section: &Section, options: &HttpOptions, report: &mut Report) ->
 }
 
 /// `Basic …` of RFC 7617.
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
 }
@@ -382,7 +377,8 @@ impl Output for Http {
     }
 }
 
-fn failed(error: &NetError) -> Outcome {
+/// An attempt that got no answer.
+pub(super) fn failed(error: &NetError) -> Outcome {
     let hint = error.hint().map(|h| format!("; hint: {h}")).unwrap_or_default();
     let lasting = matches!(error.cause(), crate::net::Cause::Tls | crate::net::Cause::Options);
     Outcome::Again { after: None, cause: error.cause().as_str().into(), message: format!("{error}{hint}"), lasting }

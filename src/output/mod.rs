@@ -7,8 +7,10 @@ mod file;
 mod http;
 mod msgpack;
 mod null;
+mod opensearch;
 mod printed;
 mod stdout;
+mod strftime;
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
 use crate::record::{Batch, SourceDraft};
@@ -165,6 +167,11 @@ pub trait Output: Send + Sync {
         }
         batch.records.len()
     }
+    /// Another form of a piece that was refused, in which the destination may take it: appended; `false` when there is none. What it
+    /// appends is sent in the place of the piece, and is refused for good when it has no further form.
+    fn second_form(&self, _piece: &[u8], _refusal: &Refusal, _out: &mut Vec<u8>) -> bool {
+        false
+    }
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.
@@ -218,4 +225,5 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] = &[file::PLUGIN, http::PLUGIN, null::PLUGIN, stdout::PLUGIN];
+pub static OUTPUTS: &[OutputPlugin] =
+    &[opensearch::ES, file::PLUGIN, http::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];

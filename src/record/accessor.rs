@@ -87,6 +87,14 @@ impl Accessor {
         reader.accessor().map(|accessor| (accessor, reader.at))
     }
 
+    /// Is the value the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
+        match &self.root {
+            Root::Tag(_) => true,
+            Root::Key(key) => batch.source.draft.shared.iter().any(|s| s.wins && *s.key.as_bytes() == **key),
+        }
+    }
+
     /// Does an accessor, rather than plain text, begin with the `$` in front of this?
     pub(super) fn begins(behind: &str) -> bool {
         behind.starts_with(is_key_char)

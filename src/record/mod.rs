@@ -13,7 +13,7 @@ mod ticket;
 pub mod time;
 
 pub use accessor::{Accessor, AccessorError};
-pub use batch::{Batch, Counts, Record, Shape, Span, Stream};
+pub use batch::{Batch, Counts, Reading, Record, Shape, Span, Stream};
 pub use field::{Field, Value};
 pub use found::Found;
 pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft, Stale};

@@ -51,6 +51,15 @@ impl Template {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
+    /// Is the text the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
+        let is_shared = |part: &Part| match part {
+            Part::Text(_) => true,
+            Part::Value(accessor) => accessor.is_shared(batch),
+        };
+        self.0.iter().all(is_shared)
+    }
+
     /// Appends what stands between the accessors.
     pub fn render_plain(&self, out: &mut String) {
         for part in &self.0 {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a broken fake server shall fail the test at once")]
 
 pub mod agent;
+pub mod bulk;
 pub mod code;
 pub mod fluent_bit;
 pub mod http;

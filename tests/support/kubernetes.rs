@@ -264,12 +264,16 @@ impl Shared {
         let epoch = state.epoch;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
         stream.flush()?;
-        while !state.stopped && state.epoch == epoch && state.trouble == Trouble::None {
+        loop {
             let of_kind = |event: &&(u64, &str, Value)| event.0 > seen && (event.1 == kind || event.1.is_empty());
             let wanted =
                 |event: &&(u64, &str, Value)| event.2["type"] != "ADDED" || is_selected(&event.2["object"], query);
             let news: Vec<_> =
                 state.events.iter().filter(of_kind).filter(wanted).map(|e| (e.0, e.2.to_string())).collect();
+            // What happened before an end is told before it.
+            if news.is_empty() && (state.stopped || state.epoch != epoch || state.trouble != Trouble::None) {
+                break;
+            }
             if news.is_empty() {
                 state = self.changed.wait_timeout(state, Duration::from_millis(100)).unwrap().0;
                 continue;

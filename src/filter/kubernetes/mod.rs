@@ -63,6 +63,7 @@ fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) 
 fn parser_of(name: &str, sections: &[Section]) -> Option<Arc<dyn Parser>> {
     match parse::named(name, sections)? {
         LineFormat::Parsed(parser) => Some(parser),
+        LineFormat::Container { cri: false, docker: true, .. } => Some(parse::docker_lines()),
         _ => None,
     }
 }

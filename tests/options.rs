@@ -43,6 +43,8 @@ const SAME_DEFAULTS: &[(&str, &str, &str)] = &[
     ("outputs http", "port", "0 is the port of the scheme"),
     ("outputs http", "host", "none is 127.0.0.1"),
     ("outputs http", "format", "none is json"),
+    ("outputs loki", "host", "none is 127.0.0.1"),
+    ("outputs loki", "port", "0 is 3100"),
 ];
 
 /// One option as the list has it.

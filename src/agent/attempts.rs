@@ -42,6 +42,17 @@ enum Step {
     Back(Finished),
 }
 
+/// Takes the last `count` of those that are left; says which.
+fn take_last(rest: &mut [bool], count: usize) -> Vec<bool> {
+    let mut taken = vec![false; rest.len()];
+    let left = (0..rest.len()).rev().filter(|piece| rest[*piece]);
+    let last: Vec<usize> = left.take(count).collect();
+    for piece in last {
+        (rest[piece], taken[piece]) = (false, true);
+    }
+    taken
+}
+
 impl Delivery {
     /// Delivers one request. What comes back belongs to the spool.
     pub(super) async fn deliver(self: Arc<Self>, finished: Finished) -> Vec<Finished> {
@@ -92,7 +103,7 @@ impl Delivery {
             self.pipeline.ledger.request(self.lane.number, request.body.len());
             let begin = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.lane.output.send(request) => outcome,
+                outcome = self.lane.output.send_pieces(request, &finished.pieces) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             let now = Instant::now();
@@ -104,7 +115,9 @@ impl Delivery {
                     self.lane.recycle(finished.pieces);
                     return Step::Done;
                 }
-                Outcome::Partly { again, refused } => return self.take_apart(finished, &again, refused, now).await,
+                Outcome::Partly { again, refused, unnamed } => {
+                    return self.take_apart(finished, &again, refused, unnamed, now).await;
+                }
                 Outcome::TooLarge => {
                     self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
                     return self.make_smaller(finished, request.body.len()).await;
@@ -150,6 +163,7 @@ impl Delivery {
         finished: Finished,
         again: &[usize],
         refused: Vec<(usize, Refusal)>,
+        unnamed: Option<(usize, Refusal)>,
         now: Instant,
     ) -> Step {
         let memory = &self.pipeline.memory;
@@ -170,6 +184,7 @@ impl Delivery {
         for index in again.iter().copied().filter(|index| take(*index)) {
             send_again[index] = true;
         }
+        let any = unnamed.map(|(count, refusal)| (take_last(&mut rest, count), refusal));
         if rest.contains(&true) {
             self.has_arrived(&finished.key, now);
         }
@@ -178,6 +193,13 @@ impl Delivery {
             indices.sort_unstable();
             let part = finished.part_of(memory, |piece| indices.binary_search(&piece).is_ok());
             self.refuse(part, &Refusal { reason, message }).await;
+        }
+        if let Some((taken, refusal)) = any {
+            // Which they are is not known, so these are counted and none is kept as a dead letter.
+            let mut part = finished.part_of(memory, |piece| taken[piece]);
+            self.say_refused(&part, &refusal);
+            self.progress.moved(now);
+            self.leave(&mut part, Left::Refused(&refusal.reason));
         }
         let mut next = Vec::new();
         if !changed.is_empty() {

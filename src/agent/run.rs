@@ -569,6 +569,9 @@ impl Subject for Watched {
                 snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
+            for (reason, records) in lane.output.changed_records() {
+                snapshot.counter("output_changed_records", &[labels[0], ("reason", reason)], records);
+            }
         }
         for (name, measures) in self.filter_names.iter().zip(self.pipeline.measures()) {
             measures.into_iter().for_each(|measure| push_measure(&mut snapshot, name, measure));

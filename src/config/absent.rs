@@ -99,7 +99,6 @@ const FILTERS: &[(&str, &str)] = &[
 
 const OUTPUTS: &[(&str, &str)] = &[
     ("elasticsearch", "it is called `es`"),
-    ("loki", LATER),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),

@@ -3,8 +3,10 @@
 
 mod authorization;
 mod date;
+mod endpoint;
 mod file;
 mod http;
+mod loki;
 mod msgpack;
 mod null;
 mod opensearch;
@@ -110,6 +112,8 @@ pub enum Outcome {
         again: Vec<usize>,
         /// Pieces that it will never take.
         refused: Vec<(usize, Refusal)>,
+        /// So many more that it will never take, and which these are nobody knows.
+        unnamed: Option<(usize, Refusal)>,
     },
     /// Too many bytes: split it.
     TooLarge,
@@ -144,6 +148,15 @@ pub trait Output: Send + Sync {
     fn limits(&self) -> Limits;
     /// What it looks at.
     fn needs(&self) -> Needs;
+    /// How much later than newer records of the same source a record may arrive; `None`: as late as it likes. A backlog of half that age
+    /// goes before everything else.
+    fn late_max(&self) -> Option<Duration> {
+        None
+    }
+    /// Records that it had to change for the destination to take them, by reason, since the start; for the metrics.
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
     /// Appends what must not share a request with other sources' records.
     fn key(&self, _source: &SourceDraft, _key: &mut String) {}
     /// Does each record say for itself what must not share a request, with [`record_key`](Self::record_key)?
@@ -176,6 +189,10 @@ pub trait Output: Send + Sync {
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome>;
+    /// One attempt, by an output whose answers have to be held against the pieces.
+    fn send_pieces<'a>(&'a self, request: &'a Request, _pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
+        self.send(request)
+    }
 }
 
 /// What outputs are made with.
@@ -226,4 +243,4 @@ pub struct OutputPlugin {
 
 /// Every output there is.
 pub static OUTPUTS: &[OutputPlugin] =
-    &[opensearch::ES, file::PLUGIN, http::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];
+    &[opensearch::ES, file::PLUGIN, http::PLUGIN, loki::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];

@@ -12,7 +12,7 @@ mod template;
 mod ticket;
 pub mod time;
 
-pub use accessor::{Accessor, AccessorError};
+pub use accessor::{Accessor, AccessorError, Step};
 pub use batch::{Batch, Counts, Reading, Record, Shape, Span, Stream};
 pub use field::{Field, Value};
 pub use found::Found;

@@ -46,6 +46,19 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// The value of one accessor.
+    pub fn of(accessor: Accessor) -> Self {
+        Self(vec![Part::Value(accessor)])
+    }
+
+    /// Its accessors, in order.
+    pub fn accessors(&self) -> impl Iterator<Item = &Accessor> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Value(accessor) => Some(accessor),
+            Part::Text(_) => None,
+        })
+    }
+
     /// Is there no accessor in it?
     pub fn is_plain(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))

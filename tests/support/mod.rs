@@ -11,6 +11,7 @@ pub mod fluent_bit;
 pub mod http;
 pub mod kubernetes;
 pub mod logs;
+pub mod loki;
 pub mod net;
 pub mod node;
 pub mod proxy;

@@ -177,7 +177,7 @@ impl Found {
                 Outcome::Again { after: None, cause, message, lasting: hint.is_some() && !self.passes }
             }
             _ if self.again.is_empty() && self.refused.is_empty() => Outcome::Delivered,
-            _ => Outcome::Partly { again: self.again, refused: self.refused },
+            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None },
         }
     }
 }

@@ -26,7 +26,7 @@ mod options;
 mod server;
 mod signer;
 
-use super::http::{failed, resolve_files};
+use super::endpoint::{failed, resolve_files};
 use super::{
     Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Request, Start,
 };

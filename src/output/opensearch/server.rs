@@ -3,7 +3,7 @@
 use super::options::{Compress, LoginOptions, SearchOptions};
 use crate::config::{Report, Section};
 use crate::net::ClientOptions;
-use crate::output::http::basic;
+use crate::output::endpoint::basic;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
@@ -157,6 +157,38 @@ mod tests {
             ("[::1]:9201", "[::1]:9201"),
         ] {
             assert_eq!(with_port(host, PORT), expect);
+        }
+    }
+
+    fn urls(plugin: &str, options: &str) -> Vec<String> {
+        use crate::config::{Environment, Syntax, load_text};
+        let mut report = Report::default();
+        let text = format!("pipeline: {{outputs: [{{name: {plugin}, match: '*', {options}}}]}}");
+        let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
+        let section = &config.outputs[0];
+        let options =
+            SearchOptions::from_section(section, &mut report).zip(LoginOptions::from_section(section, &mut report));
+        let mut client = ClientOptions::from_section(section, &mut report).expect("options");
+        let server = options.and_then(|(o, l)| Server::read(section, (&o, &l), &mut client, &mut report));
+        let server = server.unwrap_or_else(|| panic!("{report}"));
+        let urls: Vec<String> = server.urls.iter().map(|url| url.to_string().replace(FILTER_PATH, "…")).collect();
+        assert!(urls.iter().all(|url| url.starts_with("http:") == server.is_plain), "{urls:?}");
+        urls
+    }
+
+    #[test]
+    fn requests_go_there() {
+        let cloud = format!("cloud_id: 'logs:{}'", STANDARD.encode("eu.example.com$abc"));
+        for (plugin, options, expect) in [
+            ("opensearch", "port: 1", "http://127.0.0.1:1/_bulk?…"),
+            ("es", "host: h, tls: on, path: p/", "https://h:9200/p/_bulk?…"),
+            ("es", "pipeline: a b", "http://127.0.0.1:9200/_bulk?pipeline=a%20b&…"),
+            ("opensearch", "pipeline: x, path: /p", "http://127.0.0.1:9200/p/_bulk/?pipeline=x&…"),
+            ("es", &cloud, "https://abc.eu.example.com:443/_bulk?…"),
+            ("es", &format!("{cloud}, tls: off"), "http://abc.eu.example.com:443/_bulk?…"),
+            ("es", "hosts: 'a, b:1', port: 2", "http://a:2/_bulk?… http://b:1/_bulk?…"),
+        ] {
+            assert_eq!(urls(plugin, options).join(" "), expect, "{options}");
         }
     }
 

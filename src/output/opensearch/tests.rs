@@ -114,3 +114,30 @@ fn mistakes() {
         assert!(why.contains(expect), "{options}: {why}");
     }
 }
+
+#[test]
+fn every_record_is_two_lines_of_json() {
+    let outputs =
+        ["suppress_type_name: on", "replace_dots: on, generate_id: on, logstash_format: on, logstash_prefix_key: log"];
+    let outputs = outputs.map(|options| output(options).expect("an output"));
+    let key = "[a.\"\\\\\n]{1,4}";
+    proptest::proptest!(|(text in proptest::collection::vec(proptest::num::u8::ANY, 0..40), key in key, time_ns in 0..i64::MAX)| {
+        let draft = SourceDraft { text_key: "log".into(), tag: "t\"".into(), ..SourceDraft::default() };
+        let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
+        let value = Value::Text(batch.append(&text));
+        let key = batch.append(format!("k{key}").as_bytes());
+        batch.fields.push(Field { key, value });
+        let text = batch.append(&text);
+        batch.records.push(Record { time_ns, text, fields_end: 1, shape: Shape::Line, ..Record::default() });
+        for output in &outputs {
+            let mut piece = Vec::new();
+            output.encode(&batch, 0, &mut piece);
+            let lines: Vec<&[u8]> = piece.split_inclusive(|byte| *byte == b'\n').collect();
+            proptest::prop_assert_eq!((lines.len(), piece.last()), (2, Some(&b'\n')));
+            for line in lines {
+                let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+                proptest::prop_assert!(line.is_object());
+            }
+        }
+    });
+}

@@ -27,7 +27,7 @@ fn documents_are_told_apart() {
         (400, "illegal_argument_exception", "pipeline with id [geoip] does not exist"),
         (400, "Something New!", "what is this"),
     ]);
-    let Outcome::Partly { again, refused } = judge(asked(10), 200, &HeaderMap::new(), body.as_bytes()) else {
+    let Outcome::Partly { again, refused, .. } = judge(asked(10), 200, &HeaderMap::new(), body.as_bytes()) else {
         panic!("partly")
     };
     assert_eq!(again, [2, 4, 5, 6, 8]);

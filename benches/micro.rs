@@ -9,6 +9,7 @@ mod lines;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
 use drave::config::{Environment, Report, Syntax, load_text};
+use drave::filter::{Each, FILTERS, FilterConfig, Plan};
 use drave::net::gzip;
 use drave::output::{Limits, OUTPUTS, Output, OutputContext, Pieces};
 use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
@@ -116,6 +117,50 @@ fn partial_join(bencher: Bencher<'_, '_>) {
         joiner.opened.clear();
         joiner.closed.clear();
     });
+}
+
+/// What the kubernetes filter does with the records of a container.
+fn merging(options: &str) -> Box<dyn Each> {
+    let text =
+        format!("pipeline: {{filters: [{{name: kubernetes, match: '*', merge_log: on, keep_log: off, {options}}}]}}");
+    let mut report = Report::default();
+    let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
+    let plugin = FILTERS.iter().find(|plugin| plugin.name == "kubernetes").expect("a filter");
+    let filter = (plugin.configure)(&config.filters[0], &FilterConfig { parsers: &[], variables: &[] }, &mut report);
+    let tag = format!("kube.var.log.containers.web_shop_app-{}.log", "0123456789abcdef".repeat(4));
+    let mut draft = SourceDraft { tag, ..SourceDraft::default() };
+    match filter.expect("no mistake").plan(&mut draft) {
+        Plan::Each(each) => each,
+        _ => panic!("it looks at records"),
+    }
+}
+
+/// Cut, and merged; take off `cut_and_cri`.
+fn cut_and_merge(bencher: Bencher<'_, '_>, options: &str) {
+    let mut batch = cri_block();
+    let (block, source) = (batch.text.clone(), Arc::clone(&batch.source));
+    let (mut each, mut clock, mut joiner) = (merging(options), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    let records = memchr::memchr_iter(b'\n', &block).count();
+    let counted = bencher.counter(BytesCount::new(block.len())).counter(ItemsCount::new(records));
+    let mut again = |batch: &mut Batch| {
+        batch.reset(&source, &KeyNames::CRI);
+        batch.text.extend_from_slice(&block);
+        batch.utf8 = true;
+        cut(batch, block.len(), &mut clock, &mut joiner);
+        each.apply(batch);
+    };
+    again(&mut batch);
+    counted.bench_local(|| again(black_box(&mut batch)));
+}
+
+#[divan::bench]
+fn merge_log_key(bencher: Bencher<'_, '_>) {
+    cut_and_merge(bencher, "merge_log_key: log_processed");
+}
+
+#[divan::bench]
+fn merge_log_lifted(bencher: Bencher<'_, '_>) {
+    cut_and_merge(bencher, "labels: on");
 }
 
 #[divan::bench]

@@ -18,6 +18,16 @@ const OTHER_DEFAULTS: &[(&str, &str, &str)] = &[
     ("inputs tail", "buffer_max_size", "a line over 32k is nothing unusual, and cutting it loses its rest"),
     ("outputs *", "retry_limit", "a destination that is away for a while shall cost no record"),
     ("outputs *", "tls.verify_hostname", "without it any certificate of a known authority is good for any host"),
+    (
+        "filters kubernetes",
+        "tls.verify_hostname",
+        "without it any certificate of a known authority is good for any host",
+    ),
+    (
+        "filters kubernetes",
+        "kube_url",
+        "an address from the environment needs no resolver, which a pod of the host's network may not have",
+    ),
 ];
 
 /// Defaults that are written differently and mean the same.

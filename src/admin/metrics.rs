@@ -43,6 +43,14 @@ pub enum Gauge {
     SpoolOldest,
     /// Folders that cannot be watched.
     UnwatchedFolders,
+    /// Pods whose metadata is known.
+    PodsKnown,
+    /// Files that wait for the metadata of their pod.
+    FilesWaiting,
+    /// 1 when the Kubernetes API tells of every change.
+    WatchLive,
+    /// Since its last word.
+    WatchSilent,
     /// Are positions kept on disk?
     StateDurable,
     /// Seconds since the start.
@@ -73,6 +81,12 @@ impl Gauge {
             Self::UnwatchedFolders => {
                 ("input_unwatched_folders", "Folders without directory events; scans find their files")
             }
+            Self::PodsKnown => ("filter_kubernetes_pods", "Pods whose metadata is known"),
+            Self::FilesWaiting => ("filter_kubernetes_waiting_files", "Files that wait for the metadata of their pod"),
+            Self::WatchLive => ("filter_kubernetes_watch_live", "1 when the Kubernetes API tells of every change"),
+            Self::WatchSilent => {
+                ("filter_kubernetes_watch_silent_seconds", "Since the last word of the Kubernetes API")
+            }
             Self::StateDurable => ("state_durable", "1 when positions are kept on disk"),
             Self::Uptime => ("uptime_seconds", "Seconds since the start"),
         }
@@ -90,7 +104,9 @@ fn help(counter: &str) -> &'static str {
         "input_dropped_records" => "Records left out, by reason",
         "input_dropped_bytes" => "Source bytes left out, by reason",
         "input_lost_bytes" => "Bytes that could not be read, by reason",
-        "input_skipped_bytes" => "Bytes there before the first start that nobody asked for",
+        "input_skipped_bytes" => {
+            "Bytes that nobody asked for: there before the first start, or of files that a filter leaves out"
+        }
         "input_truncated_records" => "Records cut at a limit",
         "filter_failed" => "Records that passed as they were because a script failed, by kind",
         "filter_redacted" => "Secrets taken out of records, by kind",
@@ -102,6 +118,8 @@ fn help(counter: &str) -> &'static str {
         "output_requests" => "Attempts to send a request",
         "output_body_bytes" => "Bytes of bodies in all attempts",
         "output_spool_damaged_bytes" => "Bytes of the spool that could not be read",
+        "filter_kubernetes_without_metadata_records" => "Records that got what their path says of a pod, by reason",
+        "filter_kubernetes_bad_annotations" => "Annotations of pods that could not be understood",
         "output_retries" => "Attempts that did not succeed, by cause",
         _ => "Amount, in records or in bytes of their source",
     }

@@ -8,7 +8,7 @@ use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
 use super::spare::Spare;
 use super::steps::{Aside, Chain, Scope};
-use crate::filter::{Counted, Filter, FilterContext};
+use crate::filter::{Counted, Filter, FilterContext, Measure};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
@@ -127,6 +127,11 @@ impl Pipeline {
     fn plan(&self, mut draft: SourceDraft) -> Option<Arc<Source>> {
         draft.first_asked.get_or_insert_with(Instant::now);
         lock(&self.building).chain.plan(draft, &|draft| self.route(draft))
+    }
+
+    /// What each filter has to say on `/metrics`.
+    pub(super) fn measures(&self) -> Vec<Vec<Measure>> {
+        lock(&self.building).chain.measures()
     }
 
     /// What passed each filter.
@@ -365,6 +370,19 @@ impl Pipe for Pipeline {
             lock(&self.building).chain.each_target(source, &mut |target| free &= has_room(target));
         }
         if free { Admission::Go } else { Admission::Full }
+    }
+
+    fn insist(&self, source: &mut Arc<Source>) -> Admission {
+        if source.waits
+            && let Some(origin) = &source.origin
+        {
+            let draft = SourceDraft { last_call: true, ..(**origin).clone() };
+            *source = match self.plan(draft) {
+                Some(planned) => planned,
+                None => return Admission::LeftOut,
+            };
+        }
+        self.admit(source)
     }
 
     fn hurry(&self, source: &Source) {

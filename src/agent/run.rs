@@ -13,7 +13,7 @@ use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, ServiceOptions, StorageSync};
-use crate::filter::FilterContext;
+use crate::filter::{FilterContext, Measure, Measured};
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::record::time::{DateFormat, push_date};
@@ -533,6 +533,21 @@ fn hostname(environment: &Environment) -> String {
     name.unwrap_or_default().trim().to_owned()
 }
 
+fn push_measure(snapshot: &mut Snapshot, filter: &str, measure: Measure) {
+    let (value, mut labels) = (measure.value, vec![("filter", filter)]);
+    labels.extend(measure.label.map(|reason| ("reason", reason)));
+    match measure.what {
+        Measured::PodsKnown => snapshot.gauge(Gauge::PodsKnown, &labels, value),
+        Measured::FilesWaiting => snapshot.gauge(Gauge::FilesWaiting, &labels, value),
+        Measured::WatchLive => snapshot.gauge(Gauge::WatchLive, &labels, value),
+        Measured::WatchSilent => snapshot.gauge(Gauge::WatchSilent, &labels, value),
+        Measured::WithoutMetadata => {
+            snapshot.counter("filter_kubernetes_without_metadata_records", &labels, value as u64);
+        }
+        Measured::BadAnnotations => snapshot.counter("filter_kubernetes_bad_annotations", &labels, value as u64),
+    }
+}
+
 impl Subject for Watched {
     fn snapshot(&self) -> Snapshot {
         let names: Vec<String> = self.pipeline.lanes.iter().map(|l| l.name.clone()).collect();
@@ -563,6 +578,9 @@ impl Subject for Watched {
             let name = self.filter_names.get(number).map_or("", String::as_str);
             snapshot.counter(counted.metric, &[("filter", name), ("kind", counted.kind)], counted.count);
         });
+        for (name, measures) in self.filter_names.iter().zip(self.pipeline.measures()) {
+            measures.into_iter().for_each(|measure| push_measure(&mut snapshot, name, measure));
+        }
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot

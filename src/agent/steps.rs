@@ -10,7 +10,7 @@
 
 use super::ledger::Amount;
 use super::route::Match;
-use crate::filter::{Counted, Each, Filter, Plan};
+use crate::filter::{Counted, Each, Filter, Measure, Plan};
 use crate::record::{Batch, DropReason, Field, Record, Shared, Source, SourceDraft, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -140,6 +140,11 @@ impl Chain {
     /// What passed each step.
     pub(super) fn passed(&self) -> Vec<Amount> {
         self.filters.iter().map(|f| f.passed).collect()
+    }
+
+    /// What each step has to say on `/metrics`.
+    pub(super) fn measures(&self) -> Vec<Vec<Measure>> {
+        self.filters.iter().map(|step| step.filter.measures()).collect()
     }
 
     /// What each step counts besides.

@@ -59,6 +59,39 @@ pub trait Filter: Send {
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
     }
+
+    /// What it has to say on `/metrics`.
+    fn measures(&self) -> Vec<Measure> {
+        Vec::new()
+    }
+}
+
+/// A number of a filter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    /// Which.
+    pub what: Measured,
+    /// The reason, where there are several.
+    pub label: Option<&'static str>,
+    /// As of now.
+    pub value: f64,
+}
+
+/// What filters measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// Pods whose metadata is known.
+    PodsKnown,
+    /// Files that wait for the metadata of their pod.
+    FilesWaiting,
+    /// 1 when the API tells of every change.
+    WatchLive,
+    /// Seconds since its last word.
+    WatchSilent,
+    /// Records that got what their path says, counted by reason.
+    WithoutMetadata,
+    /// Annotations that could not be understood, counted.
+    BadAnnotations,
 }
 
 /// The part of a filter that looks at the records of one source. No I/O, no waiting.

@@ -70,13 +70,17 @@ pub trait Pipe: Send + Sync {
     fn open(&self, draft: SourceDraft) -> Option<Arc<Source>>;
     /// May more of this source be read? Where filters know something new of it, the source is another one afterwards.
     fn admit(&self, source: &mut Arc<Source>) -> Admission;
+    /// The same at an end after which nobody will read the source: filters get no more time.
+    fn insist(&self, source: &mut Arc<Source>) -> Admission {
+        self.admit(source)
+    }
     /// Sends what waits for company at once, because the reader waits for room.
     fn hurry(&self, source: &Source);
     /// Hands over a batch; its memory comes back empty.
     fn push(&self, batch: &mut Batch);
     /// Bytes that could not be read, by reason.
     fn lost(&self, input: usize, reason: LostReason, bytes: u64);
-    /// Bytes that were there before drave came and that nobody wants (`read_from_head off`).
+    /// Bytes that nobody wants: there before drave came (`read_from_head off`), or of a source that a filter leaves out.
     fn skipped(&self, input: usize, bytes: u64);
     /// The present state of an input's files by namespace; takes the place of what was said before.
     fn gauges(&self, input: usize, by_namespace: Vec<(String, Gauges)>);

@@ -20,7 +20,7 @@ use super::error::{DOING_CONNECT, NetError, peer};
 use super::options::ClientOptions;
 use super::proxy::{Proxies, ProxyEnvironment, tunnel};
 use super::socket::Socket;
-use super::tls::Tls;
+use super::tls::{Tls, Trust};
 
 type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
@@ -44,11 +44,20 @@ impl Connector {
     /// # Errors
     /// Options that cannot work: files, a proxy of the environment, TLS versions.
     pub fn new(options: &ClientOptions, environment: &ProxyEnvironment) -> Result<Self, NetError> {
+        Self::trusting(options, environment, Trust::default())
+    }
+
+    /// The same with authorities and a certificate of its own that stand in no file.
+    pub(super) fn trusting(
+        options: &ClientOptions,
+        environment: &ProxyEnvironment,
+        trust: Trust,
+    ) -> Result<Self, NetError> {
         let none = ProxyEnvironment::default();
         let environment = if options.proxy_env_ignore { &none } else { environment };
         let shared = Shared {
             proxies: Proxies::new(options.proxy.as_ref(), environment)?,
-            tls: Tls::new(options),
+            tls: Tls::new(options, trust),
             connect_timeout: options.connect_timeout.0,
             io_timeout: options.io_timeout.0,
         };

@@ -13,6 +13,7 @@ mod deflate;
 mod huffman;
 mod connect;
 mod error;
+pub mod kube;
 mod options;
 mod proxy;
 mod snappy;

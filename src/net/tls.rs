@@ -19,15 +19,23 @@ use tokio_rustls::client::TlsStream;
 use super::error::NetError;
 use super::options::{ClientOptions, TlsVersion};
 
+/// Authorities and a client's certificate that stand in no file of the options; without them those of the options.
+#[derive(Default)]
+pub(super) struct Trust {
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) identity: Option<Identity>,
+}
+
 /// Opens TLS as the options say.
 pub(super) struct Tls {
     options: ClientOptions,
+    trust: Trust,
     config: OnceLock<Result<Arc<ClientConfig>, NetError>>,
 }
 
 impl Tls {
-    pub(super) fn new(options: &ClientOptions) -> Self {
-        Self { options: options.clone(), config: OnceLock::new() }
+    pub(super) fn new(options: &ClientOptions, trust: Trust) -> Self {
+        Self { options: options.clone(), trust, config: OnceLock::new() }
     }
 
     /// The configuration, made once.
@@ -35,7 +43,7 @@ impl Tls {
     /// # Errors
     /// What is wrong with the options, the files that they name, or the system's roots.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, NetError> {
-        self.config.get_or_init(|| client_config(&self.options).map(Arc::new)).clone()
+        self.config.get_or_init(|| client_config(&self.options, &self.trust).map(Arc::new)).clone()
     }
 
     /// The handshake over `tcp`; `host` and `to` (with its port) name the other side.
@@ -59,14 +67,15 @@ fn handshake_error(error: &io::Error, to: &str) -> NetError {
     }
 }
 
-fn client_config(options: &ClientOptions) -> Result<ClientConfig, NetError> {
+fn client_config(options: &ClientOptions, trust: &Trust) -> Result<ClientConfig, NetError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(options)?)
         .map_err(|error| options_error(format!("TLS: {error}"), "check the options `tls.*`"))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier(options, provider)?);
-    let mut config = match identity(options)? {
+        .with_custom_certificate_verifier(verifier(options, trust, provider)?);
+    let identity = trust.identity.as_ref().map(|(chain, key)| (chain.clone(), key.clone_key()));
+    let mut config = match identity.map_or_else(|| identity_of(options), |own| Ok(Some(own)))? {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder
             .with_client_auth_cert(chain, key)
@@ -88,17 +97,24 @@ fn versions(options: &ClientOptions) -> Result<Vec<&'static SupportedProtocolVer
     Ok(versions)
 }
 
-fn verifier(options: &ClientOptions, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
+fn verifier(
+    options: &ClientOptions,
+    trust: &Trust,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
     if !options.tls_verify {
         return Ok(Arc::new(AnyServer { provider }));
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots(options)?, provider)
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(options, trust)?, provider)
         .build()
         .map_err(|error| options_error(format!("TLS: {error}"), "check `tls.ca_file` and `tls.ca_path`"))?;
     if options.tls_verify_hostname { Ok(verifier) } else { Ok(Arc::new(AnyName { verifier })) }
 }
 
-fn roots(options: &ClientOptions) -> Result<Arc<RootCertStore>, NetError> {
+fn roots(options: &ClientOptions, trust: &Trust) -> Result<Arc<RootCertStore>, NetError> {
+    if let Some(roots) = store(trust.roots.clone()) {
+        return Ok(roots);
+    }
     let (file, folder) = (options.tls_ca_file.as_deref(), options.tls_ca_path.as_deref());
     if file.is_none() && folder.is_none() {
         return system_roots();
@@ -129,7 +145,7 @@ fn store(certificates: Vec<CertificateDer<'static>>) -> Option<Arc<RootCertStore
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn identity(options: &ClientOptions) -> Result<Option<Identity>, NetError> {
+fn identity_of(options: &ClientOptions) -> Result<Option<Identity>, NetError> {
     let (chain, key) = match (&options.tls_crt_file, &options.tls_key_file) {
         (None, None) => return Ok(None),
         (Some(chain), Some(key)) => (chain, key),

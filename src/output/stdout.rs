@@ -175,7 +175,7 @@ fn push_pretty(out: &mut Vec<u8>, batch: &Batch, index: usize) {
     push_date(&mut date, record.time_ns, DateFormat::JavaSqlTimestamp);
     let clock = String::from_utf8_lossy(&date[12..24]).into_owned();
     let _ = write!(out, "{DIM}{clock}{PLAIN} {CYAN}{}{PLAIN} ", origin(batch));
-    if record.shape == Shape::Fields {
+    if record.shape == Shape::Fields || record.text_gone {
         json::push_members(out, batch, record, false);
     } else {
         let red = record.stream == Stream::Stderr;

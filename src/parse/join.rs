@@ -251,6 +251,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
         truncated,
         owns_shared: false,
         owns_place: false,
+        text_gone: false,
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Record {
     pub owns_shared: bool,
     /// Its place in the file and the mark of a cut line are among its own fields: [`Batch::own_fields`].
     pub owns_place: bool,
+    /// Its text is no member of it any more: what it said stands in the fields.
+    pub text_gone: bool,
 }
 
 /// What reading a batch adds to the ledger.

@@ -28,6 +28,7 @@ impl Batch {
         match old.shape {
             Shape::Fields if !has_place => return,
             Shape::Fields => {}
+            Shape::Line if old.text_gone => {}
             Shape::Line => {
                 let source = std::sync::Arc::clone(&self.source);
                 self.push_virtual(source.draft.text_key.as_bytes(), old.text);
@@ -41,7 +42,9 @@ impl Batch {
                     let value = self.intern(&[old.tag]);
                     self.push_virtual(tag.as_bytes(), value);
                 }
-                self.push_virtual(keys.text.as_bytes(), old.text);
+                if !old.text_gone {
+                    self.push_virtual(keys.text.as_bytes(), old.text);
+                }
             }
         }
         if has_place {

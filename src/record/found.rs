@@ -190,6 +190,7 @@ impl Batch {
         let draft = &self.source.draft;
         match record.shape {
             Shape::Fields => {}
+            Shape::Line if record.text_gone => {}
             Shape::Line => take(draft.text_key.as_bytes(), Found::Text(self.bytes(record.text))),
             Shape::Container => {
                 take(b"time", Found::Text(self.bytes(record.time_text)));
@@ -197,7 +198,9 @@ impl Batch {
                 if let Some(tag) = self.keys.tag {
                     take(tag.as_bytes(), Found::Text(std::slice::from_ref(&record.tag)));
                 }
-                take(self.keys.text.as_bytes(), Found::Text(self.bytes(record.text)));
+                if !record.text_gone {
+                    take(self.keys.text.as_bytes(), Found::Text(self.bytes(record.text)));
+                }
             }
         }
         if record.owns_place {
@@ -219,9 +222,17 @@ mod tests {
     #[test]
     fn members_are_those_that_are_sent() {
         let mut batch = crate::record::accessor::tests::batch();
-        for (shape, truncated) in [(Shape::Container, true), (Shape::Line, false), (Shape::Fields, false)] {
+        let shapes = [
+            (Shape::Container, true, false),
+            (Shape::Container, false, true),
+            (Shape::Line, false, false),
+            (Shape::Line, false, true),
+            (Shape::Fields, false, false),
+        ];
+        for (shape, truncated, text_gone) in shapes {
             batch.records[0].shape = shape;
             batch.records[0].truncated = truncated;
+            batch.records[0].text_gone = text_gone;
             let mut sent = Vec::new();
             json::push_members(&mut sent, &batch, &batch.records[0], false);
             let mut members = Vec::new();

@@ -6,7 +6,7 @@ use wide::u8x16;
 /// U+FFFD, what invalid UTF-8 becomes.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 /// Bytes looked at in one step: a vector register.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 /// Writes `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
@@ -62,7 +62,7 @@ fn is_special(byte: u8) -> bool {
 
 /// A bit for each byte that has to be escaped.
 #[inline]
-fn special_mask(step: &[u8; STEP]) -> u32 {
+pub(super) fn special_mask(step: &[u8; STEP]) -> u32 {
     let bytes = u8x16::from(*step);
     let controls = bytes.min(u8x16::splat(0x1F)).simd_eq(bytes);
     let quotes = bytes.simd_eq(u8x16::splat(b'"'));
@@ -179,6 +179,7 @@ fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, rec
     };
     match record.shape {
         Shape::Fields => {}
+        Shape::Line if record.text_gone => {}
         Shape::Line => {
             sep(out);
             match WITHOUT_DOTS {
@@ -296,13 +297,18 @@ fn push_container(out: &mut Vec<u8>, batch: &Batch, record: &Record) {
     out.extend_from_slice(batch.bytes(record.time_text)); // checked: digits and signs only
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(record.stream.name().as_bytes());
-    out.extend_from_slice(b"\",\"");
+    out.push(b'"');
     if let Some(tag) = batch.keys.tag {
+        out.extend_from_slice(b",\"");
         out.extend_from_slice(tag.as_bytes());
         out.extend_from_slice(b"\":\"");
         out.push(record.tag);
-        out.extend_from_slice(b"\",\"");
+        out.push(b'"');
     }
+    if record.text_gone {
+        return;
+    }
+    out.extend_from_slice(b",\"");
     out.extend_from_slice(batch.keys.text.as_bytes());
     out.extend_from_slice(b"\":");
     push_text(out, batch, batch.bytes(record.text));

@@ -3,7 +3,9 @@
 //! Values stay where they are. Only what may not be sent on as it stands (raw control characters, lone surrogates, invalid
 //! UTF-8: Fluent Bit accepts all three) is written anew.
 
+use super::json::{STEP, special_mask};
 use std::ops::Range;
+use wide::u8x16;
 
 /// How deep values may be nested; deeper ones are not taken for JSON.
 const DEPTH_MAX: usize = 100;
@@ -143,20 +145,39 @@ impl Reader<'_> {
         let start = self.at;
         self.expect(b'"')?;
         self.escaped = false;
-        let mut high = true;
+        let mut ascii = true;
         loop {
+            ascii &= self.plain();
             match self.next()? {
                 b'"' => break,
                 b'\\' => self.escape()?,
                 0..0x20 => self.dirty = true,
-                0x80.. => high = false,
+                0x80.. => ascii = false,
                 _ => {}
             }
         }
-        if !high && simdutf8::basic::from_utf8(&self.text[start..self.at]).is_err() {
+        if !ascii && simdutf8::basic::from_utf8(&self.text[start..self.at]).is_err() {
             self.dirty = true;
         }
         Some((start, self.at))
+    }
+
+    /// Passes over text without quotes, backslashes and control characters, a register at a time; says whether it was ASCII.
+    #[inline]
+    fn plain(&mut self) -> bool {
+        let mut high = 0;
+        while let Some(step) = self.text[self.at..].first_chunk::<STEP>() {
+            let special = special_mask(step);
+            let all_high = u8x16::from(*step).to_bitmask();
+            if special != 0 {
+                let len = special.trailing_zeros();
+                self.at += len as usize;
+                return high | (all_high & ((1 << len) - 1)) == 0;
+            }
+            high |= all_high;
+            self.at += STEP;
+        }
+        high == 0
     }
 
     fn escape(&mut self) -> Option<()> {

@@ -96,6 +96,11 @@ impl Stale {
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+
+    /// Does anybody else hold it? A source that is gone does not.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 /// What an input knows of a source before the filters have seen it.
@@ -125,6 +130,8 @@ pub struct SourceDraft {
     pub reroutes: u8,
     /// When filters were first asked about it.
     pub first_asked: Option<Instant>,
+    /// The agent ends, and nobody will read the source later: filters must do with what they know.
+    pub last_call: bool,
     /// A filter keeps a copy to say that it knows more.
     pub stale: Stale,
 }

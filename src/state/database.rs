@@ -5,6 +5,7 @@
 //!            64-bit numbers as SQLite's signed ones, checksum over all other columns (row.rs)
 //! life       one row: when its owner was last known to live (ms since 1970), for how long it ran in all (s)
 //! known      one row per name that an output made: whose, the name, when it was last used (s of running time)
+//! pods       what is known of pods (pods.rs)
 //! taken_over one row per input that began with the positions of another agent
 //! ```
 //!
@@ -23,6 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::known::KnownKey;
 use super::place::{self, APPLICATION_ID, VERSION};
+use super::pods::{self, PendingPods};
 use super::row::{Key, Row, ranges_to_bytes};
 use super::rows::Rows;
 use super::snapshot::Snapshot;
@@ -158,14 +160,19 @@ impl Database {
     }
 
     /// Writes all that is pending and the sign of life, in one transaction.
-    pub(super) fn write(&mut self, rows: &Rows) -> Result<(), StateError> {
-        let mut result = write(&mut self.connection, rows);
+    pub(super) fn write(&mut self, rows: &Rows, pods: &PendingPods) -> Result<(), StateError> {
+        let mut result = write(&mut self.connection, rows, pods);
         if result.as_ref().is_err_and(|e| e.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
             // What the -wal holds fits into the file, as a rule, and then the -wal has room again.
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            result = emptied.and_then(|()| write(&mut self.connection, rows));
+            result = emptied.and_then(|()| write(&mut self.connection, rows, pods));
         }
         result.map_err(|e| self.error(&e))
+    }
+
+    /// What is known of pods.
+    pub(super) fn pods(&self) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        pods::read(&self.connection).map_err(|e| self.error(&e))
     }
 
     fn error(&self, error: &rusqlite::Error) -> StateError {
@@ -278,7 +285,7 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
     ))
 }
 
-fn write(connection: &mut Connection, rows: &Rows) -> rusqlite::Result<()> {
+fn write(connection: &mut Connection, rows: &Rows, pods: &PendingPods) -> rusqlite::Result<()> {
     fault::check()?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
@@ -299,6 +306,7 @@ fn write(connection: &mut Connection, rows: &Rows) -> rusqlite::Result<()> {
             transaction.execute("INSERT OR IGNORE INTO taken_over (input) VALUES (?)", [input])?;
         }
         write_known(&transaction, rows)?;
+        pods::write(&transaction, pods)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (alive, running) = (i64::try_from(now.as_millis()).unwrap_or(0), rows.running().cast_signed());
         transaction.prepare_cached(LIVE)?.execute(params![alive, running, life_checksum(alive, running)])?;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::database::{Database, Found};
 use super::lock::Lock;
 use super::place;
+use super::pods::PendingPods;
 use super::rows::Rows;
 use super::{Change, Position, StateError, Sync};
 
@@ -36,6 +37,8 @@ pub(super) struct Keeper {
     lock: Option<Lock>,
     database: Option<Database>,
     rows: Rows,
+    /// Not in the database yet.
+    pods: PendingPods,
     sync: Sync,
     last_alive: Option<SystemTime>,
     /// Rows of earlier owners may be missing.
@@ -54,6 +57,7 @@ impl Keeper {
             lock: None,
             database: None,
             rows: Rows::new(),
+            pods: PendingPods::new(),
             sync: Sync::Normal,
             last_alive: None,
             incomplete: false,
@@ -109,6 +113,17 @@ impl Keeper {
         self.rows.known.remove((owner.to_owned(), name.to_owned()));
     }
 
+    pub(super) fn pods(&self) -> Vec<(String, Vec<u8>)> {
+        let Some(Ok(pods)) = self.database.as_ref().map(Database::pods) else { return Vec::new() };
+        pods
+    }
+
+    pub(super) fn keep_pods(&mut self, pods: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) {
+        if self.folder.is_some() {
+            self.pods.extend(pods);
+        }
+    }
+
     pub(super) fn folder(&self) -> Option<PathBuf> {
         self.folder.clone()
     }
@@ -148,7 +163,7 @@ impl Keeper {
             return Ok(());
         };
         let beat_is_due = Instant::now() >= self.beat_at;
-        if self.trouble.is_none() && !self.rows.has_pending() && !beat_is_due {
+        if self.trouble.is_none() && !self.rows.has_pending() && self.pods.is_empty() && !beat_is_due {
             return Ok(());
         }
         if beat_is_due {
@@ -190,10 +205,11 @@ impl Keeper {
 
     fn write_once(&mut self) -> Result<(), StateError> {
         let Some(database) = &mut self.database else { return Ok(()) };
-        let result = database.write(&self.rows);
+        let result = database.write(&self.rows, &self.pods);
         match &result {
             Ok(()) => {
                 self.rows.written();
+                self.pods.clear();
                 self.beat_at = Instant::now() + RETRY;
             }
             // What the connection believes about its files may be wrong by now.

@@ -7,6 +7,7 @@
 //!             ◀─ positions ─                           ├─▶ lock       drave.lock: one owner
 //!                                                      ├─▶ place      which file, whose, set aside
 //!                                                      └─▶ database   drave.db
+//!  filter     ── keep_pods ─▶                           ├─▶ pods       a cache of what is known of them
 //!             ◀─ fluent_bit ◀─ snapshot ◀─ another agent's database, which is only read
 //! ```
 //!
@@ -26,6 +27,7 @@ mod known;
 mod listing;
 mod lock;
 mod place;
+mod pods;
 mod position;
 mod row;
 mod rows;
@@ -123,6 +125,16 @@ impl State {
     /// They are not on disk yet. They are remembered, and written with the next commit that can; an empty one will do.
     pub fn commit(&self, changes: Vec<Change>) -> Result<(), StateError> {
         self.keeper().commit(changes)
+    }
+
+    /// The pods that were kept, by UID, as [`keep_pods`](Self::keep_pods) got them; none where the database cannot be read.
+    pub fn pods(&self) -> Vec<(String, Vec<u8>)> {
+        self.keeper().pods()
+    }
+
+    /// Keeps pods, or forgets those without an object; they are written with the next commit.
+    pub fn keep_pods(&self, pods: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) {
+        self.keeper().keep_pods(pods);
     }
 
     /// When the previous owner last committed or beat; of a damaged database, when it was last written. None if there was none.

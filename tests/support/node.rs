@@ -84,6 +84,11 @@ impl Node {
         self
     }
 
+    /// Admin pages on a port of its own: [`Agent::page`].
+    pub fn admin(self) -> Self {
+        self.service("http_server", "on").service("http_listen", "127.0.0.1").service("http_port", "0")
+    }
+
     /// Sets an option of the output.
     pub fn output(mut self, key: &str, value: &str) -> Self {
         set(&mut self.output, key, value);

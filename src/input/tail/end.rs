@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, position_of};
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
-use super::file::Content;
+use super::file::{Content, TailFile};
 use super::follow::{Follower, give_up, now_ns};
 use crate::parse::LineFormat;
 use crate::record::Ticket;
@@ -10,6 +10,9 @@ use crate::state::Position;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Names of files that nobody wants up to which those that are gone are not looked for.
+const LEFT_OUT_MAX: usize = 1000;
 
 impl Follower {
     /// Lets go of files that have come to their end, and of the chain when it was the last.
@@ -105,6 +108,30 @@ impl Follower {
             if self.inputs[input].patterns.takes(&path) {
                 self.found(input, &path);
             }
+        }
+    }
+
+    /// Nothing of a chain is wanted: what was not read of it is counted, and it is let go where it stands.
+    pub(super) fn leave_out(&mut self, id: u64) {
+        self.flush_joiner(id);
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let (input, real) = (chain.input, chain.real.clone());
+        let unread = chain.files.iter().map(TailFile::behind).sum();
+        for file in &chain.files {
+            self.by_identity.remove(&(input, file.device, file.inode));
+        }
+        chain.finished.extend(chain.files.drain(..).map(|file| position_of(&file)));
+        self.count_left_out(input, &real, unread);
+        self.forget_chain(id);
+    }
+
+    /// Counts what nobody wants of a file, once: each scan finds it again.
+    pub(super) fn count_left_out(&mut self, input: usize, real: &Path, bytes: u64) {
+        if self.left_out.len() >= LEFT_OUT_MAX {
+            self.left_out.retain(|(_, path)| path.exists());
+        }
+        if self.left_out.insert((input, real.to_path_buf())) {
+            self.context.pipe.skipped(self.inputs[input].number, bytes);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -66,6 +66,8 @@ pub(super) struct Follower {
     pub(super) listings: Option<HashMap<PathBuf, Arc<Names>>>,
     /// How many chains have their files in a folder.
     pub(super) chains_in: HashMap<PathBuf, usize>,
+    /// Files of which filters want nothing, counted already.
+    pub(super) left_out: HashSet<(usize, PathBuf)>,
     /// Room is being made on a disk until then.
     pub(super) freeing_until: Option<Instant>,
     /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
@@ -107,6 +109,7 @@ impl Follower {
             start_time: SystemTime::now(),
             listings: None,
             chains_in: HashMap::new(),
+            left_out: HashSet::new(),
             freeing_until: None,
             unsettled,
             try_again: false,
@@ -231,10 +234,19 @@ impl Follower {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
-        match pipe.admit(&mut chain.source) {
+        let admission = match pipe.admit(&mut chain.source) {
+            // The next start reads it, if there is one that knows where it stands.
+            Admission::NotYet if self.context.stop.requested() && self.context.state.is_durable() => return Step::Idle,
+            Admission::NotYet if self.context.stop.requested() => pipe.insist(&mut chain.source),
+            admission => admission,
+        };
+        match admission {
             Admission::Go => {}
             Admission::Full | Admission::NotYet => return Step::Full,
-            Admission::LeftOut => return Step::Idle,
+            Admission::LeftOut => {
+                self.leave_out(id);
+                return Step::Idle;
+            }
         }
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));

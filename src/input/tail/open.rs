@@ -22,7 +22,11 @@ const YOUNG: Duration = Duration::from_secs(600);
 impl Follower {
     /// Follows a file with its rotations. `real` is where `path` leads; it may be away while a rotation of it is there.
     pub(super) fn open_chain(&mut self, input: usize, path: &Path, real: &Path) -> io::Result<()> {
-        let Some(source) = self.context.pipe.open(draft(&self.inputs[input], path, real)) else { return Ok(()) };
+        let Some(source) = self.context.pipe.open(draft(&self.inputs[input], path, real)) else {
+            let size = real.metadata().map_or(0, |meta| meta.len());
+            self.count_left_out(input, real, size);
+            return Ok(());
+        };
         let folder = real.parent().unwrap_or(Path::new("/")).to_path_buf();
         // Before it is listed: of what is rotated meanwhile an event tells.
         self.watcher.watch(&folder);

@@ -122,7 +122,7 @@ impl Line {
             Shape::Line => alone.line,
             Shape::Fields => false,
         };
-        if is_alone && own.fields_start == own.fields_end && !own.owns_shared && !own.truncated {
+        if is_alone && !own.text_gone && own.fields_start == own.fields_end && !own.owns_shared && !own.truncated {
             return push_text(out, batch.bytes(own.text), batch.utf8);
         }
         if self.single != SingleKey::Off

@@ -3,6 +3,7 @@
 mod accessor;
 mod batch;
 mod edit;
+mod expression;
 mod field;
 pub mod found;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod time;
 
 pub use accessor::{Accessor, AccessorError};
 pub use batch::{Batch, Counts, Record, Shape, Span, Stream};
+pub use expression::{Expression, Groups, STEPS_MAX};
 pub use field::{Field, Value};
 pub use found::Found;
 pub use source::{DropReason, KeyNames, Shared, Source, SourceDraft, Stale};

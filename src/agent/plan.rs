@@ -48,7 +48,7 @@ impl Plan {
     pub fn new(config: &Config, environment: &Environment, report: &mut Report) -> Option<Self> {
         // A file that could not be read has no input either.
         let unread = report.has_errors() && config.filters.is_empty() && config.outputs.is_empty();
-        parse::check_sections(&config.parsers, report);
+        parse::check_sections(defined(config), report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
         let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, config, report)).collect();
@@ -220,6 +220,10 @@ fn plan_inputs(config: &Config, report: &mut Report) -> Vec<Box<dyn Input>> {
         }
     }
     inputs
+}
+
+fn defined(config: &Config) -> parse::Defined<'_> {
+    parse::Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers }
 }
 
 fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Match, Box<dyn Filter>)> {

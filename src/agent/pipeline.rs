@@ -175,6 +175,7 @@ impl Pipeline {
         let now = Instant::now();
         let stopping = self.stopping.load(Ordering::Acquire);
         let building = &mut *lock(&self.building);
+        self.ask_waiting(building, now, stopping);
         for (lane, open) in self.lanes.iter().zip(&mut building.open) {
             // Who waits for room must not wait for the linger of what takes it.
             let at_once = stopping || !self.memory.has_room(lane.number);
@@ -214,6 +215,49 @@ impl Pipeline {
         let finished = Finished { key, pieces, parts, since, closed, home, retry, held };
         // The delivery is gone only when the process ends; the positions stay where they are.
         let _ = lane.finished.send(finished);
+    }
+
+    /// Asks the filters that hold records back whether something shall go on.
+    fn ask_waiting(&self, building: &mut Building, now: Instant, at_the_end: bool) {
+        let waits = |steps: &Steps| steps.list.iter().flat_map(|(_, each)| each).any(|each| each.is_waiting());
+        let waiting: Vec<u64> = building.steps.iter().filter(|(_, s)| waits(s)).map(|(source, _)| *source).collect();
+        for source in waiting {
+            let count = building.steps.get(&source).map_or(0, |steps| steps.list.len());
+            for at in 0..count {
+                let Some(steps) = building.steps.get_mut(&source) else { break };
+                let (Some(source), (_, Some(each))) = (steps.source.upgrade(), &mut steps.list[at]) else { continue };
+                if each.is_waiting() {
+                    let mut batch = Batch::new(source);
+                    each.idle(&mut batch, now, at_the_end);
+                    self.pass(building, &mut batch, at + 1);
+                }
+            }
+        }
+    }
+
+    /// Takes a batch through the steps of its source from one on, and to its outputs.
+    fn pass(&self, building: &mut Building, batch: &mut Batch, from: usize) {
+        let lanes = &self.lanes;
+        let steps = building.steps.get_mut(&batch.source.number);
+        let list: &mut [_] = steps.map_or(&mut [], |steps| &mut steps.list[from..]);
+        let is_looked_at = list.iter().any(|(_, each)| each.is_some());
+        if is_looked_at || batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
+            batch.check_utf8();
+        }
+        let read = batch.text.len();
+        for (number, each) in list {
+            if let Some(each) = each {
+                each.apply(batch);
+            }
+            building.filters[*number].passed.add(amount_of(batch));
+        }
+        batch.check_appended(read);
+        let records = amount_of(batch);
+        building.amounts.clear();
+        building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
+        // Before the delivery can see the requests: pending is never below what was delivered.
+        self.ledger.enter(batch.source.draft.input, &batch.counts, records, &building.amounts);
+        self.encode(building, batch);
     }
 
     fn encode(&self, building: &mut Building, batch: &Batch) {
@@ -373,27 +417,7 @@ impl Pipe for Pipeline {
     }
 
     fn push(&self, batch: &mut Batch) {
-        let building = &mut *lock(&self.building);
-        let lanes = &self.lanes;
-        let steps = building.steps.get_mut(&batch.source.number);
-        let is_looked_at = steps.as_ref().is_some_and(|steps| steps.list.iter().any(|(_, each)| each.is_some()));
-        if is_looked_at || batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
-            batch.check_utf8();
-        }
-        let read = batch.text.len();
-        for (number, each) in steps.into_iter().flat_map(|steps| &mut steps.list) {
-            if let Some(each) = each {
-                each.apply(batch);
-            }
-            building.filters[*number].passed.add(amount_of(batch));
-        }
-        batch.check_appended(read);
-        let records = amount_of(batch);
-        building.amounts.clear();
-        building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
-        // Before the delivery can see the requests: pending is never below what was delivered.
-        self.ledger.enter(batch.source.draft.input, &batch.counts, records, &building.amounts);
-        self.encode(building, batch);
+        self.pass(&mut lock(&self.building), batch, 0);
     }
 
     fn lost(&self, input: usize, reason: LostReason, bytes: u64) {

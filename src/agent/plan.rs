@@ -233,7 +233,9 @@ fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Optio
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter = (plugin.configure)(section, &FilterConfig { parsers: &config.parsers }, report);
+    let joined_bytes_max = config.service.multiline_buffer_limit.0 as usize;
+    let with = FilterConfig { parsers: &config.parsers, defined: defined(config), joined_bytes_max };
+    let filter = (plugin.configure)(section, &with, report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

@@ -2,12 +2,15 @@
 //! look at each record gets to see them.
 
 mod kubernetes;
+mod multiline;
 
 use crate::config::{Environment, Opt, Report, Section};
+use crate::parse::Defined;
 use crate::record::{Batch, DropReason, SourceDraft};
 use crate::state::State;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a filter wants with a source.
 pub enum Plan {
@@ -36,6 +39,15 @@ pub trait Filter: Send {
 pub trait Each: Send {
     /// Changes the records in place. What it takes out it counts: [`Batch::retain`].
     fn apply(&mut self, batch: &mut Batch);
+
+    /// Does it hold records back, or wait until those that it held are settled?
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Asked some twenty times a second while it waits: what nothing follows becomes records of the batch, which is empty. It must keep
+    /// the source as long as it waits, and the tickets of the batches that it holds records of.
+    fn idle(&mut self, _batch: &mut Batch, _now: Instant, _at_the_end: bool) {}
 }
 
 /// What a filter's task runs with.
@@ -53,6 +65,10 @@ pub struct FilterContext {
 pub struct FilterConfig<'a> {
     /// The sections of parsers.
     pub parsers: &'a [Section],
+    /// The same, with those of multiline parsers.
+    pub defined: Defined<'a>,
+    /// Bytes of a joined text, `multiline_buffer_limit`.
+    pub joined_bytes_max: usize,
 }
 
 /// A filter of the registry.
@@ -70,4 +86,4 @@ pub struct FilterPlugin {
 }
 
 /// Every filter there is.
-pub static FILTERS: &[FilterPlugin] = &[kubernetes::PLUGIN];
+pub static FILTERS: &[FilterPlugin] = &[kubernetes::PLUGIN, multiline::PLUGIN];

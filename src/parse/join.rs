@@ -10,23 +10,22 @@
 use super::docker_mode::Framed;
 use super::{Multiline, Piece, Traces};
 use crate::record::{Batch, Field, KeyNames, Record, Shape, Span, Stream, Value};
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Bytes of memory that open records take, over all joiners of a thread.
 #[derive(Debug, Clone, Default)]
-pub struct OpenBytes(Rc<Cell<usize>>);
+pub struct OpenBytes(Arc<AtomicUsize>);
 
 impl OpenBytes {
     /// How many there are.
     pub fn get(&self) -> usize {
-        self.0.get()
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn change(&self, before: usize, after: usize) {
-        self.0.set(self.0.get() + after - before);
+        self.0.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 
@@ -221,7 +220,7 @@ impl Joiner {
     /// Makes records of such traces.
     pub fn flush_idle(&mut self, batch: &mut Batch, now: Instant) {
         if let Some(traces) = &mut self.traces {
-            traces.flush_idle(batch, now);
+            traces.flush_idle(batch, now, None);
         }
     }
 

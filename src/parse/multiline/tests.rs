@@ -153,7 +153,7 @@ fn an_open_trace_is_known_by_its_ranges() {
     assert!(traces.closed.is_empty() && traces.is_open());
     let now = Instant::now();
     assert!(!traces.has_idle(now) && traces.has_idle(now + Duration::from_secs(5)));
-    traces.flush_idle(&mut batch, now + Duration::from_secs(5));
+    traces.flush_idle(&mut batch, now + Duration::from_secs(5), None);
     assert_eq!(traces.closed, [opened[0].id]);
     assert_eq!(texts(&batch), ["other", "a.BError: x\n\tat a\n\tat b"]);
     // A trace that begins and ends in one batch is nothing to note.

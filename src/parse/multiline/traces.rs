@@ -294,21 +294,22 @@ impl Traces {
         }
     }
 
-    /// The same of what has waited for its next line as long as it may.
-    pub fn flush_idle(&mut self, batch: &mut Batch, now: Instant) {
-        while let Some(at) = self.open.iter().position(|trace| self.is_idle(trace, now)) {
+    /// The same of what has waited for its next line as long as it may, or as long as `wait_max`.
+    pub fn flush_idle(&mut self, batch: &mut Batch, now: Instant, wait_max: Option<Duration>) {
+        while let Some(at) = self.open.iter().position(|trace| self.is_idle(trace, now, wait_max)) {
             self.close(at, batch, false);
         }
     }
 
     /// Has something waited as long as it may?
     pub fn has_idle(&self, now: Instant) -> bool {
-        self.open.iter().any(|trace| self.is_idle(trace, now))
+        self.open.iter().any(|trace| self.is_idle(trace, now, None))
     }
 
-    fn is_idle(&self, trace: &Trace, now: Instant) -> bool {
+    fn is_idle(&self, trace: &Trace, now: Instant, wait_max: Option<Duration>) -> bool {
         let of_parser = || self.multiline.parsers.get(trace.parser).map_or(Duration::ZERO, |p| p.flush_timeout);
         let wait = self.multiline.flush_timeout.unwrap_or_else(of_parser);
+        let wait = wait_max.map_or(wait, |max| wait.min(max));
         trace.touched.is_some_and(|touched| now.duration_since(touched) >= wait)
     }
 

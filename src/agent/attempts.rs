@@ -70,15 +70,21 @@ impl Delivery {
     }
 
     /// Sends until there is an end, or something else is to be done.
-    async fn send(&self, mut finished: Finished) -> Step {
+    async fn send(&self, finished: Finished) -> Step {
         if self.wait_for_turn(&finished).await {
             return Step::Back(finished);
         }
-        let mut body = Vec::new();
+        let mut body = self.lane.spare.take_body(Instant::now());
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
         let request =
             Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
+        let step = self.attempt(finished, &request).await;
+        self.lane.spare.keep_body(request.body);
+        step
+    }
+
+    async fn attempt(&self, mut finished: Finished, request: &Request) -> Step {
         loop {
             if self.wait_for_turn(&finished).await {
                 return Step::Back(finished);
@@ -86,7 +92,7 @@ impl Delivery {
             self.pipeline.ledger.request(self.lane.number, request.body.len());
             let begin = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.lane.output.send(&request) => outcome,
+                outcome = self.lane.output.send(request) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             let now = Instant::now();
@@ -311,7 +317,9 @@ impl Delivery {
     /// Ends when the process does and the request has to go to the spool, however long its destination takes to answer.
     async fn end_of_spooling_time(&self, finished: &Finished) {
         let mut stopping = self.stopping.clone();
-        if self.spool.is_none() || finished.home != Home::Memory || stopping.wait_for(Option::is_some).await.is_err() {
+        let stays =
+            self.spool.is_none() || finished.home != Home::Memory || !self.lane.may_spool.load(Ordering::Relaxed);
+        if stays || stopping.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
         let end = *stopping.borrow();

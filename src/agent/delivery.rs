@@ -16,7 +16,7 @@ use super::search::Doubts;
 use super::spooling::{SpoolShared, Spooling};
 use crate::config::RetryLimit;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -220,7 +220,7 @@ impl Delivery {
 
     fn belongs_to_spool_after(&self, request: &Finished, after: Duration) -> bool {
         let Some(spool) = &self.spool else { return false };
-        if request.home != Home::Memory || spool.is_blocked() {
+        if request.home != Home::Memory || spool.is_blocked() || !self.lane.may_spool.load(Ordering::Relaxed) {
             return false;
         }
         let now = Instant::now();

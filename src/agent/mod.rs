@@ -10,6 +10,7 @@ mod delivery;
 mod attempts;
 mod search;
 mod request;
+mod spare;
 mod concurrency;
 mod spooling;
 mod dead_letter;

@@ -3,8 +3,10 @@
 
 use super::ledger::{Amount, Ledger};
 use super::memory::Memory;
+use super::plan::InputRoute;
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
+use super::spare::Spare;
 use crate::filter::{Each, Filter, FilterContext, Plan};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
@@ -15,11 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// Empty buffers kept per output.
-const SPARE_MAX: usize = 4;
-/// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
-const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// Sources with filters up to which those that are gone are not looked for.
 const STEPS_MIN: usize = 64;
@@ -35,19 +32,15 @@ pub(super) struct Lane {
     /// Finished requests on their way to the delivery; bounded by the memory limit.
     pub(super) finished: UnboundedSender<Finished>,
     /// Buffers whose requests are delivered.
-    pub(super) spare: Mutex<Vec<Pieces>>,
+    pub(super) spare: Spare,
+    /// A source with `storage.type filesystem` is routed to it.
+    pub(super) may_spool: AtomicBool,
 }
 
 impl Lane {
     /// Keeps an emptied buffer for a later request.
-    pub(super) fn recycle(&self, mut pieces: Pieces) {
-        let mut spare = lock(&self.spare);
-        pieces.clear();
-        // No larger than what a request needs: these bytes are not counted in the memory limit.
-        pieces.bytes.shrink_to(self.limits.bytes_max.saturating_add(self.limits.bytes_max / 4));
-        if spare.len() < SPARE_MAX && pieces.held_bytes() <= SPARE_BYTES_MAX {
-            spare.push(pieces);
-        }
+    pub(super) fn recycle(&self, pieces: Pieces) {
+        self.spare.keep(pieces, self.limits.bytes_max);
     }
 }
 
@@ -89,7 +82,7 @@ pub(super) struct Pipeline {
     pub(super) lanes: Vec<Arc<Lane>>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) memory: Arc<Memory>,
-    routable: Vec<bool>,
+    inputs: Vec<InputRoute>,
     wakes: Vec<Arc<Wake>>,
     stopping: AtomicBool,
     /// Seconds since `started` at the last sign of life of a reading thread.
@@ -106,7 +99,7 @@ impl Pipeline {
         filters: Vec<(Match, Box<dyn Filter>)>,
         lanes: Vec<Arc<Lane>>,
         (ledger, memory): (Arc<Ledger>, Arc<Memory>),
-        routable: Vec<bool>,
+        inputs: Vec<InputRoute>,
         wakes: Vec<Arc<Wake>>,
     ) -> Self {
         let filters = filters
@@ -119,7 +112,7 @@ impl Pipeline {
             lanes,
             ledger,
             memory,
-            routable,
+            inputs,
             wakes,
             stopping: AtomicBool::new(false),
             beat: AtomicU64::new(0),
@@ -150,9 +143,11 @@ impl Pipeline {
                 Plan::Drop(_) => return None,
             }
         }
-        let lanes = self.lanes.iter().filter(|l| self.routable[draft.input] && l.matches.takes(&draft.tag));
+        let input = self.inputs[draft.input];
+        let lanes = self.lanes.iter().filter(|l| input.routable && l.matches.takes(&draft.tag));
         let outputs = lanes
             .map(|lane| {
+                lane.may_spool.fetch_or(input.filesystem, Ordering::Relaxed);
                 let mut key = String::new();
                 lane.output.key(&draft, &mut key);
                 (lane.number, key.into())
@@ -177,6 +172,7 @@ impl Pipeline {
         let building = &mut *lock(&self.building);
         self.ask_waiting(building, now, stopping);
         for (lane, open) in self.lanes.iter().zip(&mut building.open) {
+            lane.spare.tidy(now);
             // Who waits for room must not wait for the linger of what takes it.
             let at_once = stopping || !self.memory.has_room(lane.number);
             let due = |o: &Open| at_once || now.duration_since(o.since) >= lane.linger;
@@ -325,7 +321,7 @@ impl Pipeline {
     }
 
     fn begin(&self, lane: &Lane, since: Instant) -> Open {
-        let pieces = lock(&lane.spare).pop().unwrap_or_default();
+        let pieces = lane.spare.take(since);
         let counted = pieces.held_bytes();
         self.memory.add(lane.number, counted);
         Open { pieces, parts: Vec::new(), since, counted }

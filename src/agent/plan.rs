@@ -22,6 +22,28 @@ pub(super) struct PlannedOutput {
     pub(super) start: Start,
 }
 
+/// What outputs may do with the records of an input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InputRoute {
+    /// `routable`: do any get them?
+    pub(super) routable: bool,
+    /// `storage.type filesystem`: may they go to a spool?
+    pub(super) filesystem: bool,
+}
+
+impl InputRoute {
+    /// Any output, and no spool.
+    pub(super) const IN_MEMORY: Self = Self { routable: true, filesystem: false };
+
+    fn new(shared: &InputShared, service: &ServiceOptions) -> Self {
+        Self { routable: shared.routable, filesystem: is_filesystem(shared, service) }
+    }
+}
+
+fn is_filesystem(shared: &InputShared, service: &ServiceOptions) -> bool {
+    shared.storage_type.unwrap_or(service.storage_type) == StorageType::Filesystem
+}
+
 /// A checked configuration, ready to run.
 pub struct Plan {
     pub(super) service: ServiceOptions,
@@ -29,7 +51,8 @@ pub struct Plan {
     pub(super) inputs: Vec<Box<dyn Input>>,
     /// For metrics and messages, by number.
     pub(super) input_names: Vec<String>,
-    pub(super) routable: Vec<bool>,
+    /// What outputs may do with their records, by number.
+    pub(super) input_routes: Vec<InputRoute>,
     /// Of `filters`, in their order.
     pub(super) filter_names: Vec<String>,
     pub(super) filters: Vec<(Match, Box<dyn Filter>)>,
@@ -78,7 +101,7 @@ impl Plan {
             environment: environment.clone(),
             inputs,
             input_names: config.inputs.iter().enumerate().map(names).collect(),
-            routable: shared.iter().map(|s| s.as_ref().is_none_or(|s| s.routable)).collect(),
+            input_routes: shared.iter().flatten().map(|s| InputRoute::new(s, &config.service)).collect(),
             filter_names: config.filters.iter().enumerate().map(names).collect(),
             filters: filters.into_iter().flatten().collect(),
             outputs: outputs.into_iter().flatten().collect(),
@@ -123,8 +146,7 @@ fn check_processors(config: &Config, report: &mut Report) {
 /// `storage.path`, where an input wants its records kept there.
 fn storage_path(config: &Config, inputs: &[Option<InputShared>], report: &mut Report) -> Option<PathBuf> {
     let service = &config.service;
-    let wanted = |shared: &InputShared| shared.storage_type.unwrap_or(service.storage_type) == StorageType::Filesystem;
-    let filesystem = inputs.iter().flatten().any(wanted);
+    let filesystem = inputs.iter().flatten().any(|shared| is_filesystem(shared, service));
     match &service.storage_path {
         Some(path) if filesystem => Some(config.folder.join(path)),
         None if filesystem => {

@@ -14,9 +14,10 @@ use super::ledger::{Amount, Ledger};
 use super::letters::{Letter, LetterFile, Span};
 use super::memory::{self, Memory};
 use super::pipeline::{Lane, Pipeline};
-use super::plan::Plan;
+use super::plan::{InputRoute, Plan};
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::run::{Made, RunError, Signals, make_outputs, start_runtime};
+use super::spare::Spare;
 use crate::output::{Piece, Pieces};
 use crate::record::{Counts, Ticket};
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -95,12 +96,12 @@ struct Replay {
 impl Replay {
     fn start(plan: &Plan, Made { planned, output }: Made, (path, letters): (&Path, LetterFile)) -> Self {
         let (finished, receiver) = mpsc::unbounded_channel();
-        let (limits, linger, spare) = (output.limits(), Duration::ZERO, Mutex::default());
-        let (name, matches, number) = (planned.name, planned.matches, 0);
-        let lane = Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare });
+        let (limits, linger, spare) = (output.limits(), Duration::ZERO, Spare::new(0));
+        let (name, matches, number, may_spool) = (planned.name, planned.matches, 0, AtomicBool::new(false));
+        let lane = Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool });
         let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(memory::limit(plan.service.mem_limit.0), 1)));
         let lanes = vec![Arc::clone(&lane)];
-        let pipeline = Arc::new(Pipeline::new(Vec::new(), lanes, owners, vec![true], Vec::new()));
+        let pipeline = Arc::new(Pipeline::new(Vec::new(), lanes, owners, vec![InputRoute::IN_MEMORY], Vec::new()));
         let (stopping, watching) = watch::channel(None);
         let (running, watching_end) = watch::channel(false);
         let mut left_in = path.as_os_str().to_owned();

@@ -8,6 +8,7 @@ use super::memory::{self, Memory};
 use super::pipeline::{Lane, Pipeline, lock};
 use super::plan::{Plan, PlannedOutput};
 use super::request::Finished;
+use super::spare::Spare;
 use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
@@ -241,15 +242,15 @@ impl Running {
                     limits.bytes_max = limits.bytes_max.min((memory.share() / REQUESTS_MIN).max(1));
                 }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
-                let spare = Mutex::default();
+                let (spare, may_spool) = (Spare::new(memory.share()), AtomicBool::new(false));
                 let PlannedOutput { name, matches, .. } = planned;
-                Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare })
+                Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool })
             })
             .collect();
         let wakes = stops.iter().map(|s| Arc::clone(&s.wake)).collect();
         let filters = std::mem::take(&mut plan.filters);
-        let routable = plan.routable.clone();
-        let pipeline = Arc::new(Pipeline::new(filters, lanes, (ledger, memory), routable, wakes));
+        let inputs = plan.input_routes.clone();
+        let pipeline = Arc::new(Pipeline::new(filters, lanes, (ledger, memory), inputs, wakes));
         let (stopping, watching) = watch::channel(None);
         let (ended, watching_end) = watch::channel(false);
         let (mut watched, mut unstarted) = (Vec::new(), Vec::new());

@@ -5,15 +5,18 @@ use super::delivery::{Delivery, Progress};
 use super::ledger::{Amount, Ledger};
 use super::memory::Memory;
 use super::pipeline::{Lane, Pipeline, lock};
+use super::plan::InputRoute;
 use super::request::Finished;
 use super::request::tests::finished;
 use super::route::Match;
-use crate::config::RetryLimit;
+use super::spare::Spare;
+use super::spooling::{SpoolSettings, Spooling};
+use crate::config::{OnFull, RetryLimit};
 use crate::output::{Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
 use crate::record::{Batch, Counts, Ticket};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -23,11 +26,12 @@ use tokio::sync::{mpsc, watch};
 struct Scripted {
     answers: Mutex<VecDeque<Outcome>>,
     bodies: Mutex<Vec<(String, Instant)>>,
+    ordered: bool,
 }
 
 impl Output for Scripted {
     fn limits(&self) -> Limits {
-        Limits { bytes_max: 1000, records_max: 1000, linger: None, in_flight: 2, ordered: false }
+        Limits { bytes_max: 1000, records_max: 1000, linger: None, in_flight: 2, ordered: self.ordered }
     }
     fn needs(&self) -> Needs {
         Needs::default()
@@ -48,6 +52,7 @@ struct Scene {
     delivery: Arc<Delivery>,
     memory: Arc<Memory>,
     ledger: Arc<Ledger>,
+    end: watch::Sender<bool>,
     _stopping: watch::Sender<Option<Instant>>,
 }
 
@@ -60,7 +65,8 @@ fn lane_to(output: Arc<dyn Output>) -> Lane {
         linger: Duration::ZERO,
         matches: Match::default(),
         finished: mpsc::unbounded_channel().0,
-        spare: Mutex::default(),
+        spare: Spare::new(1 << 20),
+        may_spool: AtomicBool::new(true),
     }
 }
 
@@ -69,19 +75,25 @@ pub(super) fn lane() -> Arc<Lane> {
 }
 
 fn scene(retry_limit: RetryLimit, answers: Vec<Outcome>) -> Scene {
-    let output = Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
+    scene_of(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() }, retry_limit)
+}
+
+fn scene_of(output: Scripted, retry_limit: RetryLimit) -> Scene {
+    let output = Arc::new(output);
     let (ledger, memory) = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(100_000, 1)));
     let lane = Arc::new(lane_to(Arc::clone(&output) as Arc<dyn Output>));
     let owners = (Arc::clone(&ledger), Arc::clone(&memory));
-    let pipeline = Arc::new(Pipeline::new(Vec::new(), vec![Arc::clone(&lane)], owners, vec![true], Vec::new()));
+    let pipeline =
+        Arc::new(Pipeline::new(Vec::new(), vec![Arc::clone(&lane)], owners, vec![InputRoute::IN_MEMORY], Vec::new()));
     let (stopping, watching) = watch::channel(None);
+    let (end, ended) = watch::channel(false);
     let delivery = Arc::new(Delivery {
         lane,
         pipeline,
         progress: Arc::new(Progress::default()),
         retry_limit,
         stopping: watching,
-        ended: watch::channel(false).1,
+        ended,
         closed_until: Mutex::default(),
         concurrency: Mutex::new(Concurrency::new(2)),
         recoveries: AtomicU64::new(0),
@@ -92,7 +104,7 @@ fn scene(retry_limit: RetryLimit, answers: Vec<Outcome>) -> Scene {
         input_names: Arc::from(vec!["tail.0".to_owned()]),
         replays: false,
     });
-    Scene { output, delivery, memory, ledger, _stopping: stopping }
+    Scene { output, delivery, memory, ledger, end, _stopping: stopping }
 }
 
 impl Scene {
@@ -108,6 +120,23 @@ impl Scene {
         let deliver = Arc::clone(&self.delivery).deliver(request);
         let back = tokio::time::timeout(Duration::from_secs(20), deliver).await.unwrap();
         assert!(back.is_empty());
+    }
+
+    /// Runs the delivery until so many requests were sent, one after the other.
+    async fn run(self, requests: Vec<Finished>, spooling: Option<Spooling>, expect: &[&str]) {
+        let (send, receive) = mpsc::unbounded_channel();
+        requests.into_iter().for_each(|request| send.send(request).unwrap());
+        let Self { output, delivery, end, .. } = self;
+        let Ok(delivery) = Arc::try_unwrap(delivery) else { panic!("nobody else has it") };
+        let running = tokio::spawn(delivery.run(receive, spooling));
+        let all = || lock(&output.bodies).iter().map(|(body, _)| body.clone()).collect::<Vec<_>>();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while all().len() < expect.len() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        end.send(true).unwrap();
+        running.await.unwrap();
+        assert_eq!(all(), expect);
     }
 
     fn bodies(&self) -> Vec<String> {
@@ -184,4 +213,48 @@ async fn too_large_is_halved_and_one_record_alone_refused() {
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abc", "a", "bc"]);
     assert_eq!(scene.settled(&tickets), (2, 1, 0));
+}
+
+fn again() -> Outcome {
+    Outcome::Again { after: None, cause: "http_503".into(), message: "busy".into(), lasting: false }
+}
+
+fn in_order(answers: Vec<Outcome>) -> Scene {
+    scene_of(
+        Scripted { answers: Mutex::new(answers.into()), ordered: true, ..Scripted::default() },
+        RetryLimit::Unlimited,
+    )
+}
+
+#[tokio::test]
+async fn in_order_means_that_nothing_is_sent_before_what_came_before_is_settled() {
+    let half = Outcome::Partly { again: vec![1], refused: Vec::new() };
+    let scene = in_order(vec![again(), half, again(), Outcome::Delivered]);
+    let (requests, tickets): (Vec<_>, Vec<_>) =
+        [["a", "b"], ["c", "d"], ["e", "f"]].map(|texts| scene.request(&texts)).into_iter().unzip();
+    scene.run(requests, None, &["ab", "ab", "b", "b", "cd", "ef"]).await;
+    assert!(tickets.iter().flatten().all(Ticket::is_settled));
+}
+
+#[tokio::test]
+async fn in_order_what_comes_goes_through_the_spool_behind_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let spooling = |scene: &Scene| {
+        let options = crate::spool::SpoolOptions { bytes_max: 1 << 20, sync: crate::spool::Sync::Normal };
+        let settings =
+            SpoolSettings { folder: folder.path().join("spool"), options, on_full: OnFull::Wait, min_free_percent: 0 };
+        let owners = (&scene.ledger, &scene.memory);
+        Spooling::open(settings, &scene.delivery.lane, owners, Arc::from(vec!["tail.0".to_owned()]), Arc::default())
+            .unwrap()
+    };
+    let earlier = in_order(Vec::new());
+    let mut first = spooling(&earlier);
+    assert!(first.keep(vec![earlier.request(&["a", "b"]).0, earlier.request(&["c"]).0]).await.is_empty());
+    first.close().await;
+    // What is there fails at first: what comes must not overtake it.
+    let scene = in_order(vec![again(), Outcome::Delivered, again()]);
+    let spooling = spooling(&scene);
+    let (requests, tickets): (Vec<_>, Vec<_>) = [["d"], ["e"]].map(|texts| scene.request(&texts)).into_iter().unzip();
+    scene.run(requests, Some(spooling), &["ab", "ab", "c", "c", "d", "e"]).await;
+    assert!(tickets.iter().flatten().all(Ticket::is_settled));
 }

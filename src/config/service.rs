@@ -95,7 +95,7 @@ crate::options! {
         "hot_reload": "a changed configuration holds after a restart, by which no record is lost";
         "hot_reload.ensure_thread_safety": "a changed configuration holds after a restart, by which no record is lost";
         "hot_reload.timeout": "a changed configuration holds after a restart, by which no record is lost";
-        "storage.inherit": "the file that is read is the first buffer";
+        "storage.inherit": "inputs without `storage.type` always take the service's";
         "storage.checksum": "what is kept on disk always has a checksum";
         "storage.metrics": "these metrics are always there";
         "storage.backlog.mem_limit": "`mem_limit` covers the backlog too";
@@ -103,9 +103,9 @@ crate::options! {
         "storage.max_chunks_up": "memory is limited in bytes, by `mem_limit`";
         "storage.trim_files": "there are no chunk files";
         "storage.delete_irrecoverable_chunks": "there are no chunk files";
-        "storage.keep.rejected": "there are no chunk files";
-        "storage.rejected.path": "there are no chunk files";
-        "storage.rejected.limit": "there are no chunk files";
+        "storage.keep.rejected": "`storage.dead_letter` keeps what is refused";
+        "storage.rejected.path": "`storage.dead_letter` keeps what is refused";
+        "storage.rejected.limit": "`storage.dead_letter_limit` bounds what is kept";
         "scheduler.base": "each output waits as long as its destination needs between attempts";
         "scheduler.cap": "each output waits as long as its destination needs between attempts";
         "json.escape_unicode": "JSON is always written as UTF-8";

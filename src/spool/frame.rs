@@ -3,10 +3,9 @@
 //! ```text
 //!  0 magic      8      | 20 sequence     u64 | 48 records      u32 | then, without a gap:
 //!  8 version    u8     | 28 time, ms     u64 | 52 source bytes u64 |   meta  numbers and texts (wire.rs):
-//!  9 flags      u8     | 36 meta length  u32 | 60 body CRC32C  u32 |         [output, reason]  with flag 2
-//! 10 zero       u16    | 40 data length  u32 | 64 head CRC32C  u32 |         key
-//! 12 salt       u64    | 44 bytes length u32 |                     |         n, n × (input, source, pieces)
-//!                                                                  |         n, n × (length, source bytes)
+//!  9 flags      u8     | 36 meta length  u32 | 60 body CRC32C  u32 |         key
+//! 10 zero       u16    | 40 data length  u32 | 64 head CRC32C  u32 |         n, n × (input, source, pieces)
+//! 12 salt       u64    | 44 bytes length u32 |                     |         n, n × (length, source bytes)
 //!                                                                  |   data  the pieces' bytes; Snappy block with flag 1
 //! ```
 //! Fixed numbers are little-endian. The head's checksum covers the 64 bytes before it, the body's covers meta and data. The salt
@@ -35,7 +34,6 @@ pub(super) const MAGIC: [u8; 8] = [0xf5, b'd', b'r', b'v', 0x1e, 0x9c, 0xc3, b'\
 
 const VERSION: u8 = 1;
 const SNAPPY: u8 = 1;
-const LETTER: u8 = 2;
 
 /// Bytes of a number at most, as `wire.rs` writes it; lengths and source bytes are u32.
 const NUMBER_BYTES_MAX: usize = 5;
@@ -103,13 +101,6 @@ impl Frame {
     }
 }
 
-/// What makes a frame a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Label<'a> {
-    pub(super) output: &'a str,
-    pub(super) reason: &'a str,
-}
-
 /// The fixed part of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
@@ -129,7 +120,6 @@ pub(super) struct Head {
 /// Everything of a frame but its pieces' bytes.
 #[derive(Debug)]
 pub(super) struct Meta<'a> {
-    pub(super) label: Option<Label<'a>>,
     key: &'a str,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
@@ -141,29 +131,82 @@ impl Meta<'_> {
     }
 }
 
-/// Writes a frame into `out`, in place of what was in it. It is whole once its head is put there: [`Head::stamp`].
-pub(super) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>, label: Option<Label<'_>>) -> Result<Head, SpoolError> {
-    check(draft)?;
-    out.clear();
-    out.resize(HEAD_BYTES, 0);
-    push_meta(out, draft, label);
-    let data_at = out.len();
-    if data_at - HEAD_BYTES > META_BYTES_MAX {
-        return Err(SpoolError::TooLarge);
+/// A buffer that one huge frame needed is not kept.
+const KEPT_BYTES_MAX: usize = 6 << 20;
+
+/// Writes frames, one in place of the other.
+pub(super) struct Encoder {
+    meta: Vec<u8>,
+    /// It does not shrink between frames: what is filled with zeros again and again costs as much as a tenth of the compressing.
+    frame: Vec<u8>,
+    len: usize,
+    snappy: snap::raw::Encoder,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("len", &self.len).finish_non_exhaustive()
     }
-    let packed = push_data(out, draft.bytes);
-    Ok(Head {
-        flags: if packed { SNAPPY } else { 0 } | if label.is_some() { LETTER } else { 0 },
-        salt: 0,
-        sequence: 0,
-        time_ms: 0,
-        meta_len: (data_at - HEAD_BYTES) as u32,
-        data_len: (out.len() - data_at) as u32,
-        bytes_len: draft.bytes.len() as u32,
-        records: draft.pieces.len() as u32,
-        source_bytes: draft.pieces.iter().map(|piece| u64::from(piece.source_bytes)).sum(),
-        body_crc: crc32c::crc32c(&out[HEAD_BYTES..]),
-    })
+}
+
+impl Encoder {
+    pub(super) fn new() -> Self {
+        Self { meta: Vec::new(), frame: Vec::new(), len: 0, snappy: snap::raw::Encoder::new() }
+    }
+
+    /// Writes a frame. It is whole once its head is put there: [`Encoder::stamp`].
+    pub(super) fn encode(&mut self, draft: &Draft<'_>) -> Result<Head, SpoolError> {
+        check(draft)?;
+        self.meta.clear();
+        push_meta(&mut self.meta, draft);
+        if self.meta.len() > META_BYTES_MAX {
+            return Err(SpoolError::TooLarge);
+        }
+        let data_at = HEAD_BYTES + self.meta.len();
+        let room = data_at + snap::raw::max_compress_len(draft.bytes.len());
+        if self.frame.len() < room || self.frame.len() > KEPT_BYTES_MAX {
+            self.frame.clear();
+            self.frame.shrink_to(room.max(KEPT_BYTES_MAX));
+            self.frame.resize(room, 0);
+        }
+        self.frame[HEAD_BYTES..data_at].copy_from_slice(&self.meta);
+        let (data_len, packed) = self.put_data(data_at, draft.bytes);
+        self.len = data_at + data_len;
+        Ok(Head {
+            flags: if packed { SNAPPY } else { 0 },
+            salt: 0,
+            sequence: 0,
+            time_ms: 0,
+            meta_len: self.meta.len() as u32,
+            data_len: data_len as u32,
+            bytes_len: draft.bytes.len() as u32,
+            records: draft.pieces.len() as u32,
+            source_bytes: draft.pieces.iter().map(|piece| u64::from(piece.source_bytes)).sum(),
+            body_crc: crc32c::crc32c(&self.frame[HEAD_BYTES..self.len]),
+        })
+    }
+
+    /// Puts the bytes there, smaller if that is possible; how many they are then.
+    fn put_data(&mut self, at: usize, bytes: &[u8]) -> (usize, bool) {
+        match self.snappy.compress(bytes, &mut self.frame[at..]) {
+            Ok(len) if len < bytes.len() => (len, true),
+            _ => {
+                self.frame[at..at + bytes.len()].copy_from_slice(bytes);
+                (bytes.len(), false)
+            }
+        }
+    }
+
+    /// Puts the head of the frame there.
+    pub(super) fn stamp(&mut self, head: Head, salt: u64, sequence: u64, time_ms: u64) {
+        let head = Head { salt, sequence, time_ms, ..head };
+        self.frame[..HEAD_BYTES].copy_from_slice(&head.to_bytes());
+    }
+
+    /// The frame.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.frame[..self.len]
+    }
 }
 
 fn check(draft: &Draft<'_>) -> Result<(), SpoolError> {
@@ -175,11 +218,7 @@ fn check(draft: &Draft<'_>) -> Result<(), SpoolError> {
     if sound { Ok(()) } else { Err(SpoolError::Unsound) }
 }
 
-fn push_meta(out: &mut Vec<u8>, draft: &Draft<'_>, label: Option<Label<'_>>) {
-    if let Some(label) = label {
-        push_text(out, label.output);
-        push_text(out, label.reason);
-    }
+fn push_meta(out: &mut Vec<u8>, draft: &Draft<'_>) {
     push_text(out, draft.key);
     push_number(out, draft.parts.len() as u64);
     for part in draft.parts {
@@ -196,30 +235,7 @@ fn push_meta(out: &mut Vec<u8>, draft: &Draft<'_>, label: Option<Label<'_>>) {
     }
 }
 
-/// Appends the bytes, smaller if that is possible.
-fn push_data(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    let at = out.len();
-    out.resize(at + snap::raw::max_compress_len(bytes.len()), 0);
-    match snap::raw::Encoder::new().compress(bytes, &mut out[at..]) {
-        Ok(packed) if packed < bytes.len() => {
-            out.truncate(at + packed);
-            true
-        }
-        _ => {
-            out.truncate(at);
-            out.extend_from_slice(bytes);
-            false
-        }
-    }
-}
-
 impl Head {
-    /// Puts the head into the frame that it was encoded with.
-    pub(super) fn stamp(self, salt: u64, sequence: u64, time_ms: u64, frame: &mut [u8]) {
-        let head = Head { salt, sequence, time_ms, ..self };
-        frame[..HEAD_BYTES].copy_from_slice(&head.to_bytes());
-    }
-
     fn to_bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         let mut at = 0;
@@ -246,7 +262,7 @@ impl Head {
     pub(super) fn read(bytes: &[u8; HEAD_BYTES]) -> Option<Head> {
         let mut rest = Taker(bytes);
         let (magic, [version, flags, _, _]) = (rest.array()?, rest.array()?);
-        if magic != MAGIC || version != VERSION || flags & !(SNAPPY | LETTER) != 0 {
+        if magic != MAGIC || version != VERSION || flags & !SNAPPY != 0 {
             return None;
         }
         let head = Head {
@@ -293,12 +309,10 @@ impl Head {
     /// Key, parts and pieces, out of a whole body.
     pub(super) fn meta<'a>(&self, body: &'a [u8]) -> Option<Meta<'a>> {
         let mut rest = Taker(body.get(..self.meta_len as usize)?);
-        let letter = self.flags & LETTER != 0;
-        let label = if letter { Some(Label { output: rest.text()?, reason: rest.text()? }) } else { None };
         let key = rest.text()?;
         let parts = take_parts(&mut rest)?;
         let pieces = self.take_pieces(&mut rest)?;
-        Some(Meta { label, key, parts, pieces })
+        Some(Meta { key, parts, pieces })
     }
 
     fn take_pieces(&self, rest: &mut Taker<'_>) -> Option<Vec<Piece>> {

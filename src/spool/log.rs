@@ -1,4 +1,4 @@
-//! The segments of one folder, and the end where frames are appended. The spool and the dead letters both stand on it.
+//! The segments of one folder, and the end where frames are appended.
 //!
 //! ```text
 //! 00…0001.seg   00…0093.seg   00…0187.seg          sealed: durable, read only
@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::frame::{self, Draft, Label};
+use super::frame::{self, Draft, Encoder};
 use super::scan::{Scan, Step};
 use super::segment::{self, Header, Kind};
 use super::totals::Totals;
@@ -27,8 +27,6 @@ const SEGMENT_BYTES: u64 = 8 << 20;
 const SEGMENTS_MIN: u64 = 16;
 /// More than the frames that a segment can hold: how far numbers go on behind one that cannot be read to its end.
 const SEQUENCE_GAP: u64 = 1 << 32;
-/// A buffer that one huge frame needed is not kept.
-const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// A file of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +67,7 @@ pub(super) struct Log {
     pub(super) newer: Vec<PathBuf>,
     /// Bytes behind the last good frame that opening cut off.
     pub(super) torn_bytes: u64,
-    encoded: Vec<u8>,
+    encoder: Encoder,
 }
 
 impl Log {
@@ -86,27 +84,24 @@ impl Log {
             end: Totals::default(),
             newer: Vec::new(),
             torn_bytes: 0,
-            encoded: Vec::new(),
+            encoder: Encoder::new(),
         };
         log.look_at_the_end();
         Ok(log)
     }
 
     /// Appends a frame and gives its sequence number. It is not durable, and not read, before [`Log::sync`].
-    pub(super) fn append(&mut self, draft: &Draft<'_>, label: Option<Label<'_>>) -> Result<u64, SpoolError> {
-        if self.encoded.capacity() > KEPT_BYTES_MAX {
-            self.encoded = Vec::new();
-        }
+    pub(super) fn append(&mut self, draft: &Draft<'_>) -> Result<u64, SpoolError> {
         if self.bytes() >= self.bytes_max {
             return Err(self.full());
         }
-        let head = frame::encode(&mut self.encoded, draft, label)?;
-        let size = self.encoded.len() as u64;
+        let head = self.encoder.encode(draft)?;
+        let size = self.encoder.bytes().len() as u64;
         self.check_room(size)?;
         self.roll_over(size)?;
         let writer = self.writer()?;
         let (salt, path) = (writer.salt, self.last_path());
-        head.stamp(salt, self.next, segment::now_ms(), &mut self.encoded);
+        self.encoder.stamp(head, salt, self.next, segment::now_ms());
         self.write(size).map_err(|e| SpoolError::from_io(&path, &e))?;
         self.end.add(&frame::totals(draft.parts, draft.pieces));
         self.next += 1;
@@ -253,7 +248,7 @@ impl Log {
     fn write(&mut self, size: u64) -> io::Result<()> {
         let path = self.last_path();
         let (Some(writer), Some(last)) = (&mut self.writer, self.segments.back_mut()) else { return Ok(()) };
-        disk::write_at(&writer.file, &self.encoded, last.len).inspect_err(|_| {
+        disk::write_at(&writer.file, self.encoder.bytes(), last.len).inspect_err(|_| {
             // If this fails too, the next frame is written over it, and a restart cuts it off.
             drop(disk::truncate(&path, last.len));
         })?;

@@ -23,7 +23,6 @@ mod segment;
 mod log;
 mod cursor;
 mod reading;
-mod dead;
 mod walk;
 mod listing;
 mod wire;
@@ -38,7 +37,6 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-pub use dead::{DeadLetters, Letter, Letters};
 pub use disk::{Space, space};
 pub use error::SpoolError;
 pub use frame::{Draft, FRAME_BYTES_MAX, FRAME_PIECES_MAX, Frame, Part, Piece};
@@ -115,7 +113,7 @@ impl Spool {
     /// # Errors
     /// See [`SpoolError`]. After [`SpoolError::TakenBack`] this frame, and all since the last sync, are to be appended again.
     pub fn append(&mut self, draft: &Draft<'_>) -> Result<u64, SpoolError> {
-        self.log.append(draft, None)
+        self.log.append(draft)
     }
 
     /// Is it time to sync, as `storage.sync` wants it?

@@ -71,6 +71,27 @@ fn a_server_that_hangs_holds_up_no_other_output() {
 }
 
 #[test]
+fn a_name_that_cannot_be_resolved_costs_nothing() {
+    let sink = Sink::start();
+    let site = Site::new().service(&["flush: 100ms", "grace: 1"]);
+    site.write("a.log", 1, 0..100);
+    let named = http(sink.address, &[]).replace("host: 127.0.0.1", "host: no-such-host.invalid");
+    assert!(named.contains("no-such-host"));
+    let mut running = site.start(&[named]);
+    running.wait_for("attempts", |metrics| retries(metrics, "http.0", "dns") >= 2);
+    running.write("a.log", 1, 100..200);
+    assert_eq!(running.agent.stop(), Some(0));
+    assert!(running.agent.stderr().contains("no-such-host.invalid"), "{}", running.agent.stderr());
+    let running = running.restart(|folder| {
+        let path = folder.join("drave.yaml");
+        let config = std::fs::read_to_string(&path).unwrap().replace("no-such-host.invalid", "127.0.0.1");
+        std::fs::write(path, config).unwrap();
+    });
+    running.wait_delivered("http.0", 200);
+    assert_exactly(&sink, 200);
+}
+
+#[test]
 fn a_server_that_comes_up_late() {
     let address = free_address();
     let site = Site::new();

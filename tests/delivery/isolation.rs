@@ -26,6 +26,53 @@ fn with_a_spool_a_dead_output_stops_nobody() {
     }
 }
 
+/// When each record came that is looked for.
+fn arrivals(sink: &Sink) -> Arc<Mutex<Vec<Instant>>> {
+    let arrivals = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&arrivals);
+    sink.answer_with(move |request| {
+        if String::from_utf8_lossy(&request.body).contains("seq=0002-") {
+            noted.lock().unwrap().push(Instant::now());
+        }
+        Act::status(200)
+    });
+    arrivals
+}
+
+#[test]
+fn a_hung_output_over_ten_rotations_delays_nobody_and_holds_no_deleted_files() {
+    let (dead, alive) = (Sink::start(), Sink::start());
+    dead.answer_with(|_| Act::Hang);
+    let arrivals = arrivals(&alive);
+    let site = Site::new().service(&with_spool(&["mem_limit: 500k"]));
+    let outputs = [http(dead.address, &["batch_bytes_max: 32k", "http.response_timeout: 3s"]), http(alive.address, &["batch_bytes_max: 32k"])];
+    site.write("a.log", 1, 0..3000);
+    let running = site.start(&outputs);
+    running.wait_delivered("http.1", 3000);
+    let logs = running.agent.folder().join("logs");
+    let mut late = Vec::new();
+    for round in 1..=10 {
+        running.write("a.log", 1, round * 3000..(round + 1) * 3000);
+        std::fs::rename(logs.join("a.log"), logs.join("a.log.old")).unwrap();
+        let written = Instant::now();
+        running.write("a.log", 2, round..round + 1);
+        running.wait_delivered("http.1", i64::from(3001 * round) + 3000);
+        late.push(arrivals.lock().unwrap().last().unwrap().duration_since(written));
+        std::fs::remove_file(logs.join("a.log.old")).unwrap();
+    }
+    late.sort_unstable();
+    assert!(late[9] <= Duration::from_secs(2), "{late:?}");
+    assert_exactly(&alive, 33_010);
+    // The spool has what the hung one has not, so that no deleted file has to be held open for it.
+    let held = ("input", "tail.0");
+    let metrics = running.wait_for("deleted files to be let go", |metrics| {
+        spooled(metrics, "http.0") > 30_000 && metrics.sum("drave_input_deleted_held_bytes", held) == 0
+    });
+    assert_eq!(metrics.sum("drave_input_lost_bytes_total", held), 0);
+    dead.answer_with(|_| Act::status(200));
+    assert!(dead.wait_for(33_010, SOON * 2), "{:?}", dead.counts());
+}
+
 /// Answers 429 to whoever comes while another request is under way. When each 429 was.
 fn one_at_a_time(sink: &Sink) -> Arc<Mutex<Vec<Instant>>> {
     let refused = Arc::new(Mutex::new(Vec::new()));

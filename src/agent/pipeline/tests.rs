@@ -58,10 +58,11 @@ fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
         linger: Duration::from_secs(600),
         matches: Match::default(),
         finished,
-        spare: Mutex::default(),
+        spare: Spare::new(1 << 20),
+        may_spool: AtomicBool::new(true),
     };
     let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(1 << 20, 1)));
-    (Pipeline::new(Vec::new(), vec![Arc::new(lane)], owners, vec![true], Vec::new()), receiver)
+    (Pipeline::new(Vec::new(), vec![Arc::new(lane)], owners, vec![InputRoute::IN_MEMORY], Vec::new()), receiver)
 }
 
 fn batch(texts: &[&str]) -> Batch {
@@ -114,6 +115,6 @@ fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
     let (pipeline, _receiver) = pipeline(false);
     let lane = &pipeline.lanes[0];
     lane.recycle(Pieces { bytes: Vec::with_capacity(4 * BYTES_MAX), list: Vec::new() });
-    let held: Vec<usize> = lock(&lane.spare).iter().map(Pieces::held_bytes).collect();
+    let held: Vec<usize> = lane.spare.held_bytes();
     assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
 }

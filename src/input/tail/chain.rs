@@ -28,8 +28,6 @@ pub(super) struct Chain {
     pub(super) real: PathBuf,
     /// It waits in the queue of those that have something to read.
     pub(super) queued: bool,
-    /// Since when its name is gone, without another file in its place.
-    pub(super) name_gone: bool,
     /// The time of the last record that was read, for the age of what is unread.
     pub(super) last_time_ns: i64,
     /// Of files that are done with: kept only to know where the chain goes on.
@@ -41,6 +39,11 @@ impl Chain {
     /// so the writer has left them.
     pub(super) fn next_unread(&self) -> Option<usize> {
         self.files.iter().position(TailFile::has_unread)
+    }
+
+    /// Has its oldest unread file another name by now, or none?
+    pub(super) fn is_rotated(&self) -> bool {
+        self.next_unread().is_some_and(|index| self.files[index].gone.is_some())
     }
 
     /// The newest file.

@@ -128,7 +128,6 @@ impl Follower {
             && let Some(file) = chain.files.back_mut()
         {
             file.gone = None;
-            chain.name_gone = false;
         }
         self.by_path.entry((input, real.to_path_buf())).or_insert(id);
     }

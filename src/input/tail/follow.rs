@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bounds of the clock that looks for growth.
-const POLL_MIN: Duration = Duration::from_millis(50);
+pub(super) const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(150);
 /// The clock slows down until looking, and reading the little that came since, costs no more than a hundredth of a core: a look
 /// that finds ten lines in a file costs little more than one that finds five.
@@ -35,7 +35,7 @@ const READ_ERRORS_MAX: u32 = 40;
 
 /// What came of reading a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Read,
     Idle,
     Full,
@@ -52,6 +52,8 @@ pub(super) struct Follower {
     pub(super) by_path: HashMap<(usize, PathBuf), u64>,
     pub(super) watcher: Watcher,
     pub(super) queue: VecDeque<u64>,
+    /// The last round ended before each chain had its turn.
+    pub(super) behind: bool,
     pub(super) batch: Batch,
     pub(super) clock: Rfc3339,
     /// Rows to be written at the next second, beside those of changed chains.
@@ -71,7 +73,7 @@ pub(super) struct Follower {
     /// A file could not be opened for now: another try comes before the next scan is due.
     pub(super) try_again: bool,
     /// Sections of which it was looked in this round what has been settled.
-    swept: Vec<bool>,
+    pub(super) swept: Vec<bool>,
     /// Bytes of memory in records whose end has not come.
     pub(super) open_bytes: OpenBytes,
     /// Failed reads in a row, by the `seq` of the file.
@@ -96,6 +98,7 @@ impl Follower {
             by_path: HashMap::new(),
             watcher,
             queue: VecDeque::new(),
+            behind: false,
             batch: Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new()))),
             clock: Rfc3339::default(),
             changes: Vec::new(),
@@ -186,7 +189,7 @@ impl Follower {
     }
 
     /// Looks at every open file: did it grow, shrink, lose its name, come to its end?
-    fn poll(&mut self, now: Instant) {
+    pub(super) fn poll(&mut self, now: Instant) {
         let mut over = Vec::new();
         for (id, chain) in &mut self.chains {
             let number = self.inputs[chain.input].number;
@@ -219,30 +222,7 @@ impl Follower {
         }
     }
 
-    /// One block of each chain that has something to read, as many as the time lets; `false` when nothing could be read.
-    fn read_round(&mut self) -> bool {
-        let mut worked = false;
-        let begin = Instant::now();
-        self.swept.fill(false);
-        for _ in 0..self.queue.len() {
-            // A pod that lives a moment is missed when its event waits behind a thousand blocks.
-            if worked && begin.elapsed() >= POLL_MIN {
-                break;
-            }
-            let Some(id) = self.queue.pop_front() else { break };
-            let step = self.read_block(id);
-            worked |= step == Step::Read;
-            if let Some(chain) = self.chains.get_mut(&id) {
-                chain.queued = step != Step::Idle;
-                if chain.queued {
-                    self.queue.push_back(id);
-                }
-            }
-        }
-        worked
-    }
-
-    fn read_block(&mut self, id: u64) -> Step {
+    pub(super) fn read_block(&mut self, id: u64) -> Step {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let Some(index) = chain.next_unread() else { return Step::Idle };
         let input = chain.input;
@@ -508,4 +488,4 @@ pub(super) fn now_ns() -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

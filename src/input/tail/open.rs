@@ -44,7 +44,6 @@ impl Follower {
             link: path.to_path_buf(),
             real: real.to_path_buf(),
             queued: false,
-            name_gone: false,
             last_time_ns: 0,
             finished: found.finished.into_iter().collect(),
         };

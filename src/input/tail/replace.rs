@@ -24,7 +24,6 @@ impl Follower {
                 // Another file may have got the inode of one that was let go.
                 let current = chain.current().filter(|f| !f.is_closed()).map(|f| (f.device, f.inode));
                 if current == Some((meta.dev(), meta.ino())) {
-                    chain.name_gone = false;
                     if let Some(file) = chain.files.back_mut() {
                         file.gone = None;
                     }
@@ -33,7 +32,6 @@ impl Follower {
                 }
             }
             Err(_) => {
-                chain.name_gone = true;
                 if let Some(file) = chain.files.back_mut() {
                     file.gone.get_or_insert(now);
                 }

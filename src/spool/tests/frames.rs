@@ -2,14 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::super::frame::{FRAME_BYTES_MAX, HEAD_BYTES, Head, encode};
+use super::super::frame::{Encoder, FRAME_BYTES_MAX, HEAD_BYTES, Head};
 use super::super::wire::{Taker, push_number};
 use super::*;
 
 fn encoded(frame: &Frame) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode(&mut out, &frame.draft(), None).unwrap().stamp(7, 1, 2, &mut out);
-    out
+    let mut encoder = Encoder::new();
+    let head = encoder.encode(&frame.draft()).unwrap();
+    encoder.stamp(head, 7, 1, 2);
+    encoder.bytes().to_vec()
 }
 
 #[test]
@@ -24,6 +25,19 @@ fn what_is_written_is_read() {
         let bytes = encoded(&frame);
         let (found, skipped) = read_frames(&bytes);
         assert_eq!((&found[..], skipped), (std::slice::from_ref(&frame), 0));
+    }
+}
+
+#[test]
+fn a_frame_has_nothing_of_the_one_before() {
+    let mut encoder = Encoder::new();
+    let large =
+        Frame { pieces: vec![Piece { end: 9 << 20, source_bytes: 1 }], bytes: vec![b'x'; 9 << 20], ..Frame::default() };
+    for frame in [frame(2, 5000), large, frame(1, 0), frame(3, 100)] {
+        let head = encoder.encode(&frame.draft()).unwrap();
+        encoder.stamp(head, 7, 1, 2);
+        assert_eq!(encoder.bytes(), encoded(&frame));
+        assert_eq!(read_frames(encoder.bytes()), (vec![frame], 0));
     }
 }
 
@@ -64,8 +78,8 @@ fn inputs_without_number_are_counted_together() {
 
 #[test]
 fn what_is_no_frame_is_not_written() {
-    let mut out = Vec::new();
-    let mut check = |frame: &Frame, expect: SpoolError| assert_eq!(encode(&mut out, &frame.draft(), None), Err(expect));
+    let mut encoder = Encoder::new();
+    let mut check = |frame: &Frame, expect: SpoolError| assert_eq!(encoder.encode(&frame.draft()), Err(expect));
     let piece = |end: usize| Piece { end: end as u32, source_bytes: 0 };
     let of = |pieces: &[Piece], len: usize| Frame { pieces: pieces.to_vec(), bytes: vec![0; len], ..Frame::default() };
     check(&of(&[piece(FRAME_BYTES_MAX + 1)], FRAME_BYTES_MAX + 1), SpoolError::TooLarge);

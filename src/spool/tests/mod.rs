@@ -1,7 +1,6 @@
 //! The spool on a real disk, with every bad thing that a disk can do.
 
 mod damage;
-mod dead;
 mod faults;
 mod frames;
 mod limits;

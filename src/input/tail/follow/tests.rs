@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 #[derive(Default)]
-struct Kept {
-    texts: Vec<(String, bool)>,
+pub(in crate::input::tail) struct Kept {
+    pub(in crate::input::tail) texts: Vec<(String, bool)>,
     /// Of each batch, where that was not settled at once.
     tickets: Vec<Ticket>,
     /// Was each batch UTF-8, and had it half a line at its end?
@@ -56,20 +56,20 @@ impl Pipe for FakePipe {
     fn beat(&self) {}
 }
 
-struct Fixture {
+pub(in crate::input::tail) struct Fixture {
     folder: tempfile::TempDir,
     pipe: Arc<FakePipe>,
     stop: Arc<Stop>,
 }
 
 impl Fixture {
-    fn new(files: &[(&str, &[u8])], settles: bool) -> Self {
+    pub(in crate::input::tail) fn new(files: &[(&str, &[u8])], settles: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).expect("written"));
         Self { folder, pipe: Arc::new(FakePipe { settles, ..FakePipe::default() }), stop: Arc::default() }
     }
 
-    fn follower(&self, options: &str) -> Follower {
+    pub(in crate::input::tail) fn follower(&self, options: &str) -> Follower {
         self.follower_as(options, OwnOutput::default())
     }
 
@@ -85,7 +85,7 @@ impl Fixture {
         self.folder.path().join(name)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    pub(in crate::input::tail) fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.pipe.kept.lock().expect("no panic")
     }
 }

@@ -1,0 +1,139 @@
+//! Buffers of requests that are delivered, kept for later ones: a new one costs more in page faults and copies than in what is
+//! written to it. After a while without use they are freed.
+
+use super::pipeline::lock;
+use crate::output::Pieces;
+use bytes::Bytes;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+/// So long they are kept without use.
+const KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// Empty buffers of one output.
+#[derive(Debug)]
+pub(super) struct Spare {
+    kept: Mutex<Kept>,
+    /// What they may hold together: the output's share of the memory, since all of it may go to the spool at once and comes back
+    /// empty.
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    list: Vec<Pieces>,
+    bodies: Vec<Vec<u8>>,
+    bytes: usize,
+    used: Option<Instant>,
+}
+
+impl Kept {
+    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
+        bytes <= SPARE_BYTES_MAX && self.bytes + bytes <= bytes_max
+    }
+}
+
+impl Spare {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { kept: Mutex::default(), bytes_max }
+    }
+
+    /// An empty buffer.
+    pub(super) fn take(&self, now: Instant) -> Pieces {
+        let mut kept = lock(&self.kept);
+        kept.used = Some(now);
+        let pieces = kept.list.pop().unwrap_or_default();
+        kept.bytes -= pieces.held_bytes();
+        pieces
+    }
+
+    /// Keeps an emptied buffer, no larger than what a request of so many bytes needs: what is kept is not counted in the memory limit.
+    pub(super) fn keep(&self, mut pieces: Pieces, bytes_max: usize) {
+        pieces.clear();
+        pieces.bytes.shrink_to(bytes_max.saturating_add(bytes_max / 4));
+        let mut kept = lock(&self.kept);
+        if kept.has_room(pieces.held_bytes(), self.bytes_max) {
+            kept.bytes += pieces.held_bytes();
+            kept.list.push(pieces);
+        }
+    }
+
+    /// An empty body.
+    pub(super) fn take_body(&self, now: Instant) -> Vec<u8> {
+        let mut kept = lock(&self.kept);
+        kept.used = Some(now);
+        let body = kept.bodies.pop().unwrap_or_default();
+        kept.bytes -= body.capacity();
+        body
+    }
+
+    /// Keeps the memory of a body that was sent, unless somebody still holds it.
+    pub(super) fn keep_body(&self, body: Bytes) {
+        let Ok(body) = body.try_into_mut() else { return };
+        let mut body = Vec::from(body);
+        body.clear();
+        let mut kept = lock(&self.kept);
+        if kept.has_room(body.capacity(), self.bytes_max) {
+            kept.bytes += body.capacity();
+            kept.bodies.push(body);
+        }
+    }
+
+    /// Frees what nobody has needed for a while.
+    pub(super) fn tidy(&self, now: Instant) {
+        let mut kept = lock(&self.kept);
+        if kept.used.is_some_and(|used| now.duration_since(used) >= KEPT_FOR) {
+            *kept = Kept::default();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> Vec<usize> {
+        lock(&self.kept).list.iter().map(Pieces::held_bytes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_buffers_are_freed() {
+        let (spare, start) = (Spare::new(1 << 20), Instant::now());
+        let mut buffer = spare.take(start);
+        buffer.bytes.resize(1000, 1);
+        spare.keep(buffer, 1000);
+        spare.tidy(start + KEPT_FOR / 2);
+        assert!(spare.held_bytes()[0] >= 1000);
+        assert!(spare.take(start).bytes.is_empty() && spare.held_bytes().is_empty());
+        spare.keep(Pieces::default(), 1000);
+        spare.tidy(start + KEPT_FOR);
+        assert!(spare.held_bytes().is_empty());
+    }
+
+    #[test]
+    fn a_body_is_filled_again_when_nobody_holds_it() {
+        let (spare, now) = (Spare::new(1 << 20), Instant::now());
+        let body = Bytes::from(vec![b'x'; 5000]);
+        let other = body.clone();
+        spare.keep_body(body);
+        assert_eq!(spare.take_body(now).capacity(), 0);
+        spare.keep_body(other);
+        let again = spare.take_body(now);
+        assert!(again.is_empty() && again.capacity() >= 5000);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let spare = Spare::new(3 * SPARE_BYTES_MAX);
+        for bytes in [SPARE_BYTES_MAX + 1, SPARE_BYTES_MAX, 1000].iter().cycle().take(15) {
+            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, usize::MAX);
+        }
+        let held = spare.held_bytes();
+        assert!(held.iter().all(|bytes| *bytes <= SPARE_BYTES_MAX) && held.len() == 2 + 5, "{held:?}");
+        held.iter().for_each(|_| _ = spare.take(Instant::now()));
+        assert_eq!(lock(&spare.kept).bytes, 0);
+    }
+}

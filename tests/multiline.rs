@@ -67,6 +67,7 @@ fn an_open_trace_goes_on_after_a_stop_a_kill_and_a_rotation() {
     agent.signal(Signal::KILL);
     agent.wait(PATIENCE);
     log.rotate();
+    log.reopen();
     write(&mut log, "stderr", &[CAUSE]);
     let agent = node.start();
     write(&mut log, "stderr", &[FRAME, "end"]);

@@ -126,13 +126,16 @@ impl Traces {
     #[inline]
     fn take_first(&mut self, batch: &mut Batch, piece: Option<u64>) {
         let Some(last) = batch.records.len().checked_sub(1) else { return };
-        let before = batch.records[last];
         for number in 0..self.multiline.parsers.len() {
             let parser = &self.multiline.parsers[number];
+            // Only a parser of its own changes the record.
+            let before = parser.parser.is_some().then(|| batch.records[last]);
             let line = look(&self.multiline, parser, batch);
             let first = line.and_then(|line| Some((line, parser.begin(batch.bytes(line.told_by))?)));
             let Some((line, state)) = first else {
-                batch.records[last] = before;
+                if let Some(before) = before {
+                    batch.records[last] = before;
+                }
                 continue;
             };
             let group = line.group.map_or_else(Vec::new, |group| batch.bytes(group).to_vec());

@@ -92,6 +92,8 @@ fn help(counter: &str) -> &'static str {
         "input_lost_bytes" => "Bytes that could not be read, by reason",
         "input_skipped_bytes" => "Bytes there before the first start that nobody asked for",
         "input_truncated_records" => "Records cut at a limit",
+        "filter_failed" => "Records that passed as they were because a script failed, by kind",
+        "filter_redacted" => "Secrets taken out of records, by kind",
         "output_routed_records" => "Records given to the output",
         "output_delivered_records" => "Records delivered",
         "output_refused_records" => "Records refused by the destination, by reason",

@@ -9,7 +9,7 @@
 use super::verdict::{Verdict, VerdictLimits};
 use crate::admin::{Counters, Gauge, Snapshot};
 use crate::input::{Gauges, LostReason};
-use crate::record::{Counts, DropReason};
+use crate::record::{Batch, Counts, DropReason};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,6 +25,17 @@ impl Amount {
     pub(super) fn add(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;
+    }
+
+    /// Of the records of a batch.
+    pub(super) fn of(batch: &Batch) -> Self {
+        let bytes = batch.records.iter().map(|r| u64::from(r.bytes)).sum();
+        Self { records: batch.records.len() as u64, bytes }
+    }
+
+    /// What is left without a part of it.
+    pub(super) fn without(self, part: Self) -> Self {
+        Self { records: self.records.saturating_sub(part.records), bytes: self.bytes.saturating_sub(part.bytes) }
     }
 
     fn at_most(self, other: Self) -> Self {
@@ -130,8 +141,9 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A batch: what was read and where it went.
-    pub(super) fn enter(&self, input: usize, counts: &Counts, records: Amount, outputs: &[(usize, Amount)]) {
+    /// A batch: what was read, how much of it has an output, and for each output how much it gets and what of that its own
+    /// processors have left out.
+    pub(super) fn enter(&self, input: usize, counts: &Counts, routed: Amount, outputs: &[(usize, Amount, Amount)]) {
         let accounts = &mut *self.lock();
         let account = &mut accounts.inputs[input];
         account.read.add(Amount { records: counts.read, bytes: counts.read_bytes });
@@ -143,14 +155,14 @@ impl Ledger {
         for &(reason, records, bytes) in &counts.dropped {
             account.dropped.entry(reason.label()).or_default().add(Amount { records, bytes });
         }
-        if outputs.is_empty() && records.records > 0 {
-            account.dropped.entry(DropReason::NoRoute.label()).or_default().add(records);
-            return;
-        }
-        account.routed.add(records);
-        for &(output, amount) in outputs {
-            accounts.outputs[output].routed.add(amount);
-            accounts.outputs[output].pending.add(amount);
+        account.routed.add(routed);
+        for &(output, amount, left_out) in outputs {
+            let account = &mut accounts.outputs[output];
+            account.routed.add(amount);
+            account.pending.add(amount.without(left_out));
+            if left_out.records > 0 {
+                account.dropped.entry(DropReason::Filter.label()).or_default().add(left_out);
+            }
         }
     }
 

@@ -19,6 +19,7 @@ mod ledger;
 mod verdict;
 mod memory;
 mod pipeline;
+mod steps;
 mod plan;
 mod route;
 mod run;

@@ -1,4 +1,4 @@
-//! The one pass: filters once per source, then every routed output appends its encoding of each record to the request that
+//! The one pass: the steps of the source, then every routed output appends its encoding of each record to the request that
 //! it is building. One mutex, taken once per batch; no channel carries records.
 
 use super::ledger::{Amount, Ledger};
@@ -7,19 +7,17 @@ use super::plan::InputRoute;
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
 use super::spare::Spare;
-use crate::filter::{Each, Filter, FilterContext, Plan};
+use super::steps::{Aside, Chain, Scope};
+use crate::filter::{Counted, Filter, FilterContext};
 use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Piece, Pieces};
-use crate::record::{Batch, Source, SourceDraft, Stale};
+use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// Sources with filters up to which those that are gone are not looked for.
-const STEPS_MIN: usize = 64;
 
 /// An output as the pipeline and the delivery share it.
 pub(super) struct Lane {
@@ -52,28 +50,13 @@ struct Open {
     counted: usize,
 }
 
-struct Filtering {
-    matches: Match,
-    passed: Amount,
-    filter: Box<dyn Filter>,
-}
-
-/// The filters that a source passes.
-struct Steps {
-    source: Weak<Source>,
-    /// By number; those that look at its records do so.
-    list: Vec<(usize, Option<Box<dyn Each>>)>,
-}
-
 #[derive(Default)]
 struct Building {
-    filters: Vec<Filtering>,
-    /// By the number of the source, of those that pass any.
-    steps: HashMap<u64, Steps>,
-    /// How many of them there may be before those of sources that are gone are looked for.
-    steps_max: usize,
+    chain: Chain,
     open: Vec<HashMap<Arc<str>, Open>>,
-    amounts: Vec<(usize, Amount)>,
+    /// What each output gets of a batch, and what of it its own processors leave out.
+    amounts: Vec<(usize, Amount, Amount)>,
+    aside: Vec<Aside>,
 }
 
 /// Filters, routes and open requests.
@@ -83,6 +66,8 @@ pub(super) struct Pipeline {
     pub(super) ledger: Arc<Ledger>,
     pub(super) memory: Arc<Memory>,
     inputs: Vec<InputRoute>,
+    /// Some step may give records another tag.
+    reroutes: bool,
     wakes: Vec<Arc<Wake>>,
     stopping: AtomicBool,
     /// Seconds since `started` at the last sign of life of a reading thread.
@@ -96,23 +81,22 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pipeline {
     pub(super) fn new(
-        filters: Vec<(Match, Box<dyn Filter>)>,
+        filters: Vec<(Scope, Box<dyn Filter>)>,
         lanes: Vec<Arc<Lane>>,
         (ledger, memory): (Arc<Ledger>, Arc<Memory>),
         inputs: Vec<InputRoute>,
         wakes: Vec<Arc<Wake>>,
     ) -> Self {
-        let filters = filters
-            .into_iter()
-            .map(|(matches, filter)| Filtering { matches, passed: Amount::default(), filter })
-            .collect();
+        let reroutes = filters.iter().any(|(_, filter)| filter.reroutes());
+        let chain = Chain::new(filters);
         let open = lanes.iter().map(|_| HashMap::new()).collect();
         Self {
-            building: Mutex::new(Building { filters, open, ..Building::default() }),
+            building: Mutex::new(Building { chain, open, ..Building::default() }),
             lanes,
             ledger,
             memory,
             inputs,
+            reroutes,
             wakes,
             stopping: AtomicBool::new(false),
             beat: AtomicU64::new(0),
@@ -122,47 +106,71 @@ impl Pipeline {
 
     /// The work that filters have beside the data path.
     pub(super) fn filter_tasks(&self, context: impl Fn() -> FilterContext) -> Vec<BoxFuture<'static, ()>> {
-        let filters = &mut lock(&self.building).filters;
-        filters.iter_mut().filter_map(|step| step.filter.task(context())).collect()
+        lock(&self.building).chain.filters().filter_map(|filter| filter.task(context())).collect()
     }
 
-    /// Asks the filters about a source, and finds its outputs.
-    fn plan(&self, building: &mut Building, mut draft: SourceDraft) -> Option<Arc<Source>> {
-        draft.first_asked.get_or_insert_with(Instant::now);
-        let origin = (!building.filters.is_empty()).then(|| Box::new(draft.clone()));
-        draft.stale = Stale::default();
-        let (mut list, mut waits) = (Vec::new(), false);
-        for (number, step) in building.filters.iter_mut().enumerate() {
-            if waits || !step.matches.takes(&draft.tag) {
-                continue;
-            }
-            match step.filter.plan(&mut draft) {
-                Plan::Pass => list.push((number, None)),
-                Plan::Each(each) => list.push((number, Some(each))),
-                Plan::NotYet => waits = true,
-                Plan::Drop(_) => return None,
-            }
-        }
+    /// The outputs that take a source, each with what must not share a request.
+    fn route(&self, draft: &SourceDraft) -> Vec<(usize, Arc<str>)> {
         let input = self.inputs[draft.input];
         let lanes = self.lanes.iter().filter(|l| input.routable && l.matches.takes(&draft.tag));
-        let outputs = lanes
+        lanes
             .map(|lane| {
                 lane.may_spool.fetch_or(input.filesystem, Ordering::Relaxed);
                 let mut key = String::new();
-                lane.output.key(&draft, &mut key);
+                lane.output.key(draft, &mut key);
                 (lane.number, key.into())
             })
-            .collect();
-        let source = Arc::new(Source { origin, waits, ..Source::new(draft, outputs) });
-        if !list.is_empty() && !waits {
-            building.keep(&source, list);
-        }
-        Some(source)
+            .collect()
+    }
+
+    /// Asks the filters about a source, and finds its outputs.
+    fn plan(&self, mut draft: SourceDraft) -> Option<Arc<Source>> {
+        draft.first_asked.get_or_insert_with(Instant::now);
+        lock(&self.building).chain.plan(draft, &|draft| self.route(draft))
     }
 
     /// What passed each filter.
     pub(super) fn filtered(&self) -> Vec<Amount> {
-        lock(&self.building).filters.iter().map(|f| f.passed).collect()
+        lock(&self.building).chain.passed()
+    }
+
+    /// What each filter counts besides.
+    pub(super) fn counted(&self, take: &mut dyn FnMut(usize, Counted<'_>)) {
+        lock(&self.building).chain.counted(take);
+    }
+
+    /// Enters a batch, with all that left it, into the ledger.
+    fn enter(&self, building: &mut Building, batch: &mut Batch) {
+        let Building { chain, amounts, aside, .. } = building;
+        amounts.clear();
+        let mut routed = Amount::default();
+        let mut add = |source: &Source, amount: Amount| {
+            if source.outputs.is_empty() {
+                if amount.records > 0 {
+                    batch.counts.drop(DropReason::NoRoute, amount.records, amount.bytes);
+                }
+                return;
+            }
+            routed.add(amount);
+            let plain = source.outputs.iter().filter(|(output, _)| !chain.is_processed(*output));
+            amounts.extend(plain.map(|(output, _)| (*output, amount, Amount::default())));
+        };
+        let records = Amount { records: batch.records.len() as u64, bytes: bytes_of(&batch.records) };
+        add(&batch.source, records);
+        for part in aside.iter() {
+            let amount = Amount { records: part.records.len() as u64, bytes: bytes_of(&part.records) };
+            if part.only.is_none() {
+                add(&part.source, amount);
+            }
+        }
+        for part in aside.iter() {
+            if let Some((output, meant)) = part.only {
+                let kept = Amount { records: part.records.len() as u64, bytes: bytes_of(&part.records) };
+                amounts.push((output, meant, meant.without(kept)));
+            }
+        }
+        // Before the delivery can see the requests: pending is never below what was delivered.
+        self.ledger.enter(batch.source.draft.input, &batch.counts, routed, amounts);
     }
 
     /// Closes the requests whose linger is over.
@@ -213,52 +221,36 @@ impl Pipeline {
         let _ = lane.finished.send(finished);
     }
 
-    /// Asks the filters that hold records back whether something shall go on.
+    /// Asks the steps that hold records back whether something shall go on.
     fn ask_waiting(&self, building: &mut Building, now: Instant, at_the_end: bool) {
-        let waits = |steps: &Steps| steps.list.iter().flat_map(|(_, each)| each).any(|each| each.is_waiting());
-        let waiting: Vec<u64> = building.steps.iter().filter(|(_, s)| waits(s)).map(|(source, _)| *source).collect();
-        for source in waiting {
-            let count = building.steps.get(&source).map_or(0, |steps| steps.list.len());
-            for at in 0..count {
-                let Some(steps) = building.steps.get_mut(&source) else { break };
-                let (Some(source), (_, Some(each))) = (steps.source.upgrade(), &mut steps.list[at]) else { continue };
-                if each.is_waiting() {
-                    let mut batch = Batch::new(source);
-                    each.idle(&mut batch, now, at_the_end);
-                    self.pass(building, &mut batch, at + 1);
-                }
+        for step in building.chain.waiting() {
+            let Building { chain, aside, .. } = &mut *building;
+            if let Some(mut batch) = chain.idle(step, (now, at_the_end), &|draft| self.route(draft), aside) {
+                batch.check_utf8();
+                self.hand_out(building, &mut batch);
             }
         }
     }
 
-    /// Takes a batch through the steps of its source from one on, and to its outputs.
-    fn pass(&self, building: &mut Building, batch: &mut Batch, from: usize) {
-        let lanes = &self.lanes;
-        let steps = building.steps.get_mut(&batch.source.number);
-        let list: &mut [_] = steps.map_or(&mut [], |steps| &mut steps.list[from..]);
-        let is_looked_at = list.iter().any(|(_, each)| each.is_some());
-        if is_looked_at || batch.source.outputs.iter().any(|(n, _)| lanes[*n].output.needs().text) {
-            batch.check_utf8();
+    /// What came out of the steps goes into the ledger and to the outputs.
+    fn hand_out(&self, building: &mut Building, batch: &mut Batch) {
+        self.enter(building, batch);
+        self.encode(building, batch, false);
+        let source = Arc::clone(&batch.source);
+        for part in std::mem::take(&mut building.aside) {
+            (batch.source, batch.records) = (part.source, part.records);
+            self.encode(building, batch, part.only.is_some());
         }
-        let read = batch.text.len();
-        for (number, each) in list {
-            if let Some(each) = each {
-                each.apply(batch);
-            }
-            building.filters[*number].passed.add(amount_of(batch));
-        }
-        batch.check_appended(read);
-        let records = amount_of(batch);
-        building.amounts.clear();
-        building.amounts.extend(batch.source.outputs.iter().map(|(n, _)| (*n, records)));
-        // Before the delivery can see the requests: pending is never below what was delivered.
-        self.ledger.enter(batch.source.draft.input, &batch.counts, records, &building.amounts);
-        self.encode(building, batch);
+        batch.source = source;
     }
 
-    fn encode(&self, building: &mut Building, batch: &Batch) {
+    /// `processed`: the records are those of an output with processors of its own.
+    fn encode(&self, building: &mut Building, batch: &Batch, processed: bool) {
         let now = Instant::now();
         for (number, key) in &batch.source.outputs {
+            if building.chain.is_processed(*number) != processed {
+                continue;
+            }
             let lane = &self.lanes[*number];
             let open = &mut building.open[*number];
             let mut from = 0;
@@ -361,32 +353,20 @@ impl Pipeline {
     }
 }
 
-impl Building {
-    /// Keeps the steps of a source until it is gone.
-    fn keep(&mut self, source: &Arc<Source>, list: Vec<(usize, Option<Box<dyn Each>>)>) {
-        if self.steps.len() >= self.steps_max {
-            self.steps.retain(|_, steps| steps.source.strong_count() > 0);
-            self.steps_max = (self.steps.len() * 2).max(STEPS_MIN);
-        }
-        self.steps.insert(source.number, Steps { source: Arc::downgrade(source), list });
-    }
-}
-
-fn amount_of(batch: &Batch) -> Amount {
-    let bytes = batch.records.iter().map(|r| u64::from(r.bytes)).sum();
-    Amount { records: batch.records.len() as u64, bytes }
+fn bytes_of(records: &[Record]) -> u64 {
+    records.iter().map(|record| u64::from(record.bytes)).sum()
 }
 
 impl Pipe for Pipeline {
     fn open(&self, draft: SourceDraft) -> Option<Arc<Source>> {
-        self.plan(&mut lock(&self.building), draft)
+        self.plan(draft)
     }
 
     fn admit(&self, source: &mut Arc<Source>) -> Admission {
         if source.is_stale()
             && let Some(origin) = &source.origin
         {
-            match self.plan(&mut lock(&self.building), (**origin).clone()) {
+            match self.plan((**origin).clone()) {
                 Some(planned) => *source = planned,
                 None => return Admission::LeftOut,
             }
@@ -394,13 +374,19 @@ impl Pipe for Pipeline {
         if source.waits {
             return Admission::NotYet;
         }
-        let free = source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
+        let has_room = |source: &Source| source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
+        let mut free = has_room(source);
+        if free && self.reroutes {
+            lock(&self.building).chain.each_target(source, &mut |target| free &= has_room(target));
+        }
         if free { Admission::Go } else { Admission::Full }
     }
 
     fn hurry(&self, source: &Source) {
         let building = &mut *lock(&self.building);
-        for (number, key) in &source.outputs {
+        let mut outputs = source.outputs.clone();
+        building.chain.each_target(source, &mut |target| outputs.extend(target.outputs.iter().cloned()));
+        for (number, key) in &outputs {
             let (lane, open) = (&self.lanes[*number], &mut building.open[*number]);
             if lane.output.keys_records() {
                 for (key, request) in open.extract_if(|other, _| other.starts_with(&**key)) {
@@ -413,7 +399,16 @@ impl Pipe for Pipeline {
     }
 
     fn push(&self, batch: &mut Batch) {
-        self.pass(&mut lock(&self.building), batch, 0);
+        let building = &mut *lock(&self.building);
+        let is_looked_at = building.chain.looks_at(&batch.source);
+        if is_looked_at || batch.source.outputs.iter().any(|(n, _)| self.lanes[*n].output.needs().text) {
+            batch.check_utf8();
+        }
+        let read = batch.text.len();
+        let Building { chain, aside, .. } = building;
+        chain.apply(batch, &|draft| self.route(draft), aside);
+        batch.check_appended(read);
+        self.hand_out(building, batch);
     }
 
     fn lost(&self, input: usize, reason: LostReason, bytes: u64) {

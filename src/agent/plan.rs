@@ -1,11 +1,12 @@
 //! From sections to things that are ready to run: every section is read by its plugin, and all mistakes are found at once.
 
 use super::route::Match;
+use super::steps::Scope;
 use crate::config::{
-    Config, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Report, RetryLimit, Section,
-    SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
+    Config, Entry, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Processor, ProcessorShared,
+    Report, RetryLimit, Section, SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
 };
-use crate::filter::{FILTERS, Filter, FilterConfig};
+use crate::filter::{Condition, Conditional, FILTERS, Filter, FilterConfig, PROCESSORS};
 use crate::input::{INPUTS, Input, InputContext};
 use crate::output::{OUTPUTS, Start};
 use crate::parse;
@@ -55,7 +56,8 @@ pub struct Plan {
     pub(super) input_routes: Vec<InputRoute>,
     /// Of `filters`, in their order.
     pub(super) filter_names: Vec<String>,
-    pub(super) filters: Vec<(Match, Box<dyn Filter>)>,
+    /// Processors of inputs, filters, processors of outputs.
+    pub(super) filters: Vec<(Scope, Box<dyn Filter>)>,
     pub(super) outputs: Vec<PlannedOutput>,
     pub(super) state_folder: Option<PathBuf>,
     /// Where spools are, if there are any.
@@ -74,9 +76,8 @@ impl Plan {
         parse::check_sections(defined(config), report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
-        let filters: Vec<_> = config.filters.iter().map(|s| plan_filter(s, config, report)).collect();
+        let steps = plan_steps(config, report);
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
-        check_processors(config, report);
         check_aliases(&config.inputs, report);
         check_aliases(&config.outputs, report);
         if config.inputs.is_empty() && !unread {
@@ -95,6 +96,7 @@ impl Plan {
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
         }
         let storage_path = storage_path(config, &shared, report);
+        let (filter_names, filters) = with_numbers_of_outputs(steps, &outputs).into_iter().unzip();
         let names = |(i, s): (usize, &Section)| section_name(i, s);
         Some(Self {
             service: config.service.clone(),
@@ -102,8 +104,8 @@ impl Plan {
             inputs,
             input_names: config.inputs.iter().enumerate().map(names).collect(),
             input_routes: shared.iter().flatten().map(|s| InputRoute::new(s, &config.service)).collect(),
-            filter_names: config.filters.iter().enumerate().map(names).collect(),
-            filters: filters.into_iter().flatten().collect(),
+            filter_names,
+            filters,
             outputs: outputs.into_iter().flatten().collect(),
             state_folder,
             storage_path,
@@ -127,19 +129,79 @@ fn check_aliases(sections: &[Section], report: &mut Report) {
     }
 }
 
-/// There are none yet, and without one records would not be what the configuration says.
-fn check_processors(config: &Config, report: &mut Report) {
-    for processor in &config.processors {
-        let owners = if processor.of == SectionKind::Input { &config.inputs } else { &config.outputs };
-        let owner = owners.get(processor.index).map_or_else(String::new, Section::title);
-        let name = &processor.section.name;
-        let hint = match absent(SectionKind::Processor, name) {
-            Some(instead) => instead,
-            None if FILTERS.iter().any(|p| p.name == name) => "put it under `filters`, with a `match`",
-            None => "there are no processors yet; filters stand under `filters`",
-        };
-        let what = format!("drave has no processor `{name}`, which {owner} asks for");
-        report.error(Some(&processor.section.at), what, Some(hint.into()));
+type PlannedStep = (String, (Scope, Box<dyn Filter>));
+
+/// An output that is left out has no number, and its processors go with it.
+fn with_numbers_of_outputs(steps: Vec<PlannedStep>, outputs: &[Option<PlannedOutput>]) -> Vec<PlannedStep> {
+    let number = |index: usize| {
+        let made = outputs.get(index).is_some_and(Option::is_some);
+        made.then(|| outputs[..index].iter().flatten().count())
+    };
+    let renumbered = |(name, (scope, filter)): PlannedStep| match scope {
+        Scope::Output(index) => Some((name, (Scope::Output(number(index)?), filter))),
+        scope => Some((name, (scope, filter))),
+    };
+    steps.into_iter().filter_map(renumbered).collect()
+}
+
+/// All steps in the order in which records pass them, with their names.
+fn plan_steps(config: &Config, report: &mut Report) -> Vec<PlannedStep> {
+    let mut steps = plan_processors(SectionKind::Input, config, report);
+    for (number, section) in config.filters.iter().enumerate() {
+        let filter = plan_filter(section, config, report);
+        steps.extend(filter.map(|step| (section_name(number, section), step)));
+    }
+    steps.extend(plan_processors(SectionKind::Output, config, report));
+    steps
+}
+
+fn plan_processors(of: SectionKind, config: &Config, report: &mut Report) -> Vec<PlannedStep> {
+    let owners = if of == SectionKind::Input { &config.inputs } else { &config.outputs };
+    let mut steps = Vec::new();
+    for (number, processor) in config.processors.iter().filter(|processor| processor.of == of).enumerate() {
+        let owner = owners.get(processor.index).map_or_else(String::new, |s| section_name(processor.index, s));
+        let name = format!("{owner}.{}", section_name(number, &processor.section));
+        steps.extend(plan_processor(processor, config, report).map(|step| (name, step)));
+    }
+    steps
+}
+
+fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
+    let is_input = processor.of == SectionKind::Input;
+    let section = &processor.section;
+    let plugins = || FILTERS.iter().chain(PROCESSORS);
+    let Some(plugin) = plugins().find(|p| p.name == section.name) else {
+        unknown(section, plugins().map(|p| p.name), report);
+        return None;
+    };
+    // Some filters have a `condition` of their own, which is no mapping.
+    let is_condition = |entry: &&Entry| entry.key == "condition" && entry.value.trim_start().starts_with('{');
+    let condition = section.entries.iter().find(is_condition);
+    let mut own = section.clone();
+    own.entries.retain(|entry| !is_condition(&entry));
+    check_keys(&own, ProcessorShared::OPTIONS, plugin.options, report);
+    let filter = (plugin.configure)(&own, &filter_config(config), report)?;
+    if filter.holds_back() && (!is_input || condition.is_some()) {
+        let what = format!("{} can neither have a condition nor be a processor of an output", section.title());
+        report.error(
+            Some(&section.at),
+            what,
+            Some("put it under `filters`, or into the processors of an input".into()),
+        );
+    }
+    if !is_input && filter.reroutes() {
+        let what = format!("{} cannot be a processor of an output", section.title());
+        let hint = "records have their outputs there already; put it under `filters`, with a `match`".to_owned();
+        report.error(Some(&section.at), what, Some(hint));
+    }
+    let scope = if is_input { Scope::Input(processor.index) } else { Scope::Output(processor.index) };
+    let Some(entry) = condition else { return Some((scope, filter)) };
+    match Condition::parse(&entry.value) {
+        Ok(condition) => Some((scope, Box::new(Conditional { condition: condition.into(), filter }))),
+        Err((what, hint)) => {
+            report.error(Some(&entry.value_at), format!("condition of {} {what}", section.title()), Some(hint));
+            None
+        }
     }
 }
 
@@ -248,23 +310,30 @@ fn defined(config: &Config) -> parse::Defined<'_> {
     parse::Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers }
 }
 
-fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Match, Box<dyn Filter>)> {
+fn filter_config(config: &Config) -> FilterConfig<'_> {
+    FilterConfig {
+        parsers: &config.parsers,
+        defined: defined(config),
+        joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
+        variables: &config.variables,
+    }
+}
+
+fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
     let Some(plugin) = FILTERS.iter().find(|p| p.name == section.name) else {
         unknown(section, FILTERS.iter().map(|p| p.name), report);
         return None;
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let joined_bytes_max = config.service.multiline_buffer_limit.0 as usize;
-    let with = FilterConfig { parsers: &config.parsers, defined: defined(config), joined_bytes_max };
-    let filter = (plugin.configure)(section, &with, report);
+    let filter = (plugin.configure)(section, &filter_config(config), report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {
         let hint = "add `match: '*'` to see every record".to_owned();
         report.error(Some(&section.at), format!("{} needs `match` or `match_regex`", section.title()), Some(hint));
     }
-    Some((matches, filter?))
+    Some((Scope::Tag(matches), filter?))
 }
 
 fn plan_output(number: usize, section: &Section, report: &mut Report) -> Option<PlannedOutput> {

@@ -229,7 +229,7 @@ impl Replay {
         let Amount { records, bytes } = request.amount();
         let counts = Counts { read: records, read_bytes: bytes, ..Counts::default() };
         let amount = Amount { records, bytes };
-        self.pipeline.ledger.enter(0, &counts, amount, &[(0, amount)]);
+        self.pipeline.ledger.enter(0, &counts, amount, &[(0, amount, Amount::default())]);
         let _ = self.lane.finished.send(request);
     }
 

@@ -555,6 +555,10 @@ impl Subject for Watched {
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
         }
+        self.pipeline.counted(&mut |number, counted| {
+            let name = self.filter_names.get(number).map_or("", String::as_str);
+            snapshot.counter(counted.metric, &[("filter", name), ("kind", counted.kind)], counted.count);
+        });
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot

@@ -112,7 +112,7 @@ impl Scene {
         let made = finished(&self.memory, texts, &[texts.len() as u32]);
         let bytes = texts.iter().map(|text| text.len() as u64).sum();
         let amount = Amount { records: texts.len() as u64, bytes };
-        self.ledger.enter(0, &Counts::default(), amount, &[(0, amount)]);
+        self.ledger.enter(0, &Counts::default(), amount, &[(0, amount, Amount::default())]);
         made
     }
 

@@ -72,28 +72,19 @@ const INPUTS: &[(&str, &str)] = &[
 ];
 
 const FILTERS: &[(&str, &str)] = &[
-    ("grep", LATER),
-    ("modify", LATER),
-    ("record_modifier", LATER),
-    ("nest", LATER),
-    ("parser", "it comes in a later version; an input's `parser` does the same for its lines"),
-    ("rewrite_tag", LATER),
-    ("throttle", LATER),
-    ("throttle_size", "nothing is held back by its size; `grep` and `throttle` come in a later version"),
-    ("type_converter", LATER),
-    ("lua", LATER),
+    ("throttle_size", "`throttle` counts records, by a key if need be"),
     ("aws", LATER),
-    ("ecs", "`aws` and `record_modifier` come in a later version"),
+    ("ecs", "`record_modifier` adds what is known beforehand"),
     ("stdout", "an output `stdout` with the same `match` shows the records"),
-    ("sysinfo", "`record_modifier` comes in a later version; it takes variables such as ${HOSTNAME}"),
-    ("wasm", "`lua` comes in a later version"),
+    ("sysinfo", "`record_modifier` takes variables such as ${HOSTNAME}"),
+    ("wasm", "`lua` runs scripts"),
     ("alter_size", DEBUG),
     ("expect", DEBUG),
-    ("checklist", "`grep` and `lua` come in a later version"),
+    ("checklist", "`grep` with an expression of alternatives looks for words"),
     ("geoip2", "add places where the records are stored"),
     ("log_to_metrics", METRICS),
-    ("nightfall", "look for secrets where the records are stored"),
-    ("tensorflow", "`lua` comes in a later version"),
+    ("nightfall", "`redact` takes secrets out"),
+    ("tensorflow", "`lua` runs scripts"),
 ];
 
 const OUTPUTS: &[(&str, &str)] = &[
@@ -150,8 +141,7 @@ const OUTPUTS: &[(&str, &str)] = &[
 ];
 
 const PROCESSORS: &[(&str, &str)] = &[
-    ("content_modifier", LATER),
-    ("sql", "filters come in a later version"),
+    ("sql", "`grep`, `modify` and `content_modifier` do what such statements do"),
     ("sampling", "it is about traces, and drave moves logs"),
     ("cumulative_to_delta", METRICS),
     ("labels", METRICS),

@@ -26,6 +26,7 @@ impl Loader<'_> {
             self.read_file(&service.resolve(&entry.value), Some(&entry.value_at));
         }
         self.move_drafts(&mut config);
+        config.variables = self.variables.own();
         config
     }
 

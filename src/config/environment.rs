@@ -3,6 +3,7 @@
 //! `@SET name=value` and the `env` section hide a variable of the process that has the same name. They hold for all files,
 //! also for what stands before them; of two values the last counts.
 
+use super::Secret;
 use super::reference::{Piece, pieces};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -101,6 +102,13 @@ impl<'a> Variables<'a> {
     /// `@SET`, `env`.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.own.insert(name.to_owned(), value);
+    }
+
+    /// Those that the configuration has set, by name.
+    pub(super) fn own(&self) -> Vec<(String, Secret)> {
+        let mut own: Vec<_> = self.own.iter().map(|(name, value)| (name.clone(), Secret(value.clone()))).collect();
+        own.sort_by(|a, b| a.0.cmp(&b.0));
+        own
     }
 
     /// Replaces `${NAME}` and `${NAME:-default}`. As in a shell the default also stands for an empty variable.

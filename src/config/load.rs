@@ -3,7 +3,7 @@
 use super::arguments::{self, Argument, COMMAND_LINE};
 use super::files::{Disk, NoFiles};
 use super::loader::Loader;
-use super::{Environment, Report, Section, SectionKind, ServiceOptions};
+use super::{Environment, Report, Secret, Section, SectionKind, ServiceOptions};
 use std::path::{Path, PathBuf};
 
 /// A configuration: the service's options, all others as sections that their plugins read.
@@ -21,6 +21,8 @@ pub struct Config {
     pub parsers: Vec<Section>,
     /// Also those of the parser files, which come last.
     pub multiline_parsers: Vec<Section>,
+    /// What `@SET` and `env` have set, by name.
+    pub variables: Vec<(String, Secret)>,
     /// The processors of inputs and outputs.
     pub processors: Vec<Processor>,
     /// Where the main file lies.

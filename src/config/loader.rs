@@ -23,7 +23,7 @@ pub(super) const FILE_SCHEME: &str = "file://";
 pub(super) struct Loader<'a> {
     files: &'a dyn Files,
     pub(super) report: &'a mut Report,
-    variables: Variables<'a>,
+    pub(super) variables: Variables<'a>,
     pub(super) drafts: Vec<Draft>,
     pub(super) folder: PathBuf,
     /// The file that is being read and those that include it.

@@ -49,6 +49,22 @@ crate::options! {
 }
 
 crate::options! {
+    /// What every processor has.
+    pub struct ProcessorShared {
+        /// A name of its own, for messages and metrics.
+        alias: String, "alias", optional;
+        /// Which records it sees: `op` (`and`, `or`) and `rules`, each with `field`, `op` and `value`.
+        condition: String, "condition", optional;
+    }
+    no_effect {
+        "log_level": "the service's level holds for all";
+        "log_suppress_interval": "repeated messages are always held back";
+        "match": "a processor sees all records of its input or output";
+        "match_regex": "a processor sees all records of its input or output";
+    }
+}
+
+crate::options! {
     /// What every output has.
     pub struct OutputShared {
         /// The tags of the records that it gets, `*` for any text.

@@ -2,9 +2,28 @@
 //! look at each record gets to see them.
 
 mod kubernetes;
+mod grep;
+mod modify;
+mod record_modifier;
+mod nest;
+mod type_converter;
+mod parser;
+mod rewrite_tag;
+mod throttle;
+mod sample;
+mod redact;
+mod lua;
 mod multiline;
+mod conditional;
+mod content_modifier;
+mod convert;
+mod words;
+#[cfg(test)]
+mod tests;
 
-use crate::config::{Environment, Opt, Report, Section};
+pub use conditional::{Condition, Conditional};
+
+use crate::config::{Environment, Opt, Report, Secret, Section};
 use crate::parse::Defined;
 use crate::record::{Batch, DropReason, SourceDraft};
 use crate::state::State;
@@ -29,6 +48,21 @@ pub trait Filter: Send {
     /// Looks at a source. Asked again while it said [`Plan::NotYet`], and after [`SourceDraft::stale`] was set.
     fn plan(&mut self, source: &mut SourceDraft) -> Plan;
 
+    /// May it give records another tag?
+    fn reroutes(&self) -> bool {
+        false
+    }
+
+    /// May it hold records back, and send them later?
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    /// What it counts besides records, for the metrics.
+    fn counted(&self) -> Vec<Counted<'_>> {
+        Vec::new()
+    }
+
     /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
@@ -40,14 +74,41 @@ pub trait Each: Send {
     /// Changes the records in place. What it takes out it counts: [`Batch::retain`].
     fn apply(&mut self, batch: &mut Batch);
 
+    /// May it make fields of a record's own of what its source shares? Then filters behind it change that for each record, and no
+    /// more for all at once.
+    fn owns_shared(&self) -> bool {
+        true
+    }
+
+    /// Does it give records another tag?
+    fn reroutes(&self) -> bool {
+        false
+    }
+
+    /// Does it read the text of records as something?
+    fn parses(&self) -> bool {
+        false
+    }
+
     /// Does it hold records back, or wait until those that it held are settled?
     fn is_waiting(&self) -> bool {
         false
     }
 
     /// Asked some twenty times a second while it waits: what nothing follows becomes records of the batch, which is empty. It must keep
-    /// the source as long as it waits, and the tickets of the batches that it holds records of.
+    /// shares of the tickets of the batches that it holds records of.
     fn idle(&mut self, _batch: &mut Batch, _now: Instant, _at_the_end: bool) {}
+}
+
+/// Something that a filter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// The metric, without `drave_`.
+    pub metric: &'static str,
+    /// Its label `kind`.
+    pub kind: &'a str,
+    /// Since the start.
+    pub count: u64,
 }
 
 /// What a filter's task runs with.
@@ -69,6 +130,8 @@ pub struct FilterConfig<'a> {
     pub defined: Defined<'a>,
     /// Bytes of a joined text, `multiline_buffer_limit`.
     pub joined_bytes_max: usize,
+    /// What `@SET` and `env` have set.
+    pub variables: &'a [(String, Secret)],
 }
 
 /// A filter of the registry.
@@ -86,4 +149,21 @@ pub struct FilterPlugin {
 }
 
 /// Every filter there is.
-pub static FILTERS: &[FilterPlugin] = &[kubernetes::PLUGIN, multiline::PLUGIN];
+pub static FILTERS: &[FilterPlugin] = &[
+    kubernetes::PLUGIN,
+    grep::PLUGIN,
+    modify::PLUGIN,
+    record_modifier::PLUGIN,
+    nest::PLUGIN,
+    type_converter::PLUGIN,
+    parser::PLUGIN,
+    rewrite_tag::PLUGIN,
+    throttle::PLUGIN,
+    sample::PLUGIN,
+    redact::PLUGIN,
+    lua::PLUGIN,
+    multiline::PLUGIN,
+];
+
+/// What can be a processor only; every filter can be one as well.
+pub static PROCESSORS: &[FilterPlugin] = &[content_modifier::PLUGIN];

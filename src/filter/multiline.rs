@@ -13,7 +13,7 @@
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section};
 use crate::parse::{Multiline, OpenBytes, Traces};
-use crate::record::{Batch, Record, Source, SourceDraft, Ticket};
+use crate::record::{Batch, Record, SourceDraft, Ticket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,7 +116,11 @@ struct Joins {
 impl Filter for Joins {
     fn plan(&mut self, _source: &mut SourceDraft) -> Plan {
         let traces = Traces::new(Arc::clone(&self.multiline), self.bytes_max, &OpenBytes::default());
-        Plan::Each(Box::new(Joining { traces, records: Vec::new(), carried: Vec::new(), source: None }))
+        Plan::Each(Box::new(Joining { traces, records: Vec::new(), carried: Vec::new() }))
+    }
+
+    fn holds_back(&self) -> bool {
+        true
     }
 }
 
@@ -126,8 +130,6 @@ struct Joining {
     records: Vec<Record>,
     /// Tickets of lines that are in records now: they are settled when the ticket of those is.
     carried: Vec<(Vec<Ticket>, Ticket)>,
-    /// Kept as long as something of it is held.
-    source: Option<Arc<Source>>,
 }
 
 impl Joining {
@@ -145,11 +147,6 @@ impl Joining {
             self.carried.push((released, batch.ticket.clone()));
         }
         self.traces.hold_tickets(&batch.ticket);
-        match (self.is_waiting(), &self.source) {
-            (true, None) => self.source = Some(Arc::clone(&batch.source)),
-            (true, Some(_)) => {}
-            (false, _) => self.source = None,
-        }
     }
 }
 
@@ -162,6 +159,10 @@ impl Each for Joining {
             self.traces.take_last(batch, None);
         }
         self.note(batch);
+    }
+
+    fn owns_shared(&self) -> bool {
+        false
     }
 
     fn is_waiting(&self) -> bool {
@@ -181,7 +182,7 @@ impl Each for Joining {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Shape;
+    use crate::record::{Shape, Source};
 
     fn joining() -> Box<dyn Each> {
         let defined = crate::parse::Defined { parsers: &[], multiline_parsers: &[] };
@@ -224,7 +225,6 @@ mod tests {
         second.ticket.settle(2);
         each.idle(&mut batch(&source, &[]), Instant::now(), false);
         assert!(first.ticket.is_settled() && !each.is_waiting());
-        assert_eq!(Arc::strong_count(&source), 3, "nothing is held of the source any more");
     }
 
     #[test]

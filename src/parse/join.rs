@@ -308,6 +308,7 @@ fn record(piece: &Piece, offset: u64, bytes: u32, truncated: bool) -> Record {
         shape: Shape::Container,
         truncated,
         owns_shared: false,
+        owns_place: false,
     }
 }
 

@@ -87,6 +87,19 @@ impl Accessor {
         reader.accessor().map(|accessor| (accessor, reader.at))
     }
 
+    /// The key of the record that it begins with; none for the tag.
+    pub fn root_key(&self) -> Option<&[u8]> {
+        match &self.root {
+            Root::Key(key) => Some(key),
+            Root::Tag(_) => None,
+        }
+    }
+
+    /// Does it lead into a map or an array?
+    pub fn is_nested(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
     /// Does an accessor, rather than plain text, begin with the `$` in front of this?
     pub(super) fn begins(behind: &str) -> bool {
         behind.starts_with(is_key_char)

@@ -96,6 +96,8 @@ pub struct Record {
     pub truncated: bool,
     /// What its source shares is among its own fields: [`Batch::own_shared`].
     pub owns_shared: bool,
+    /// Its place in the file and the mark of a cut line are among its own fields: [`Batch::own_fields`].
+    pub owns_place: bool,
 }
 
 /// What reading a batch adds to the ledger.
@@ -161,6 +163,8 @@ pub struct Batch {
     pub ticket: Ticket,
     /// For the ledger.
     pub counts: Counts,
+    /// Records that go on under another tag, and that tag. They have left `records`, and own all that they have.
+    pub rerouted: Vec<(Arc<str>, Record)>,
 }
 
 impl Batch {
@@ -177,6 +181,7 @@ impl Batch {
             utf8: false,
             ticket: Ticket::default(),
             counts: Counts::default(),
+            rerouted: Vec::new(),
         }
     }
 
@@ -194,6 +199,7 @@ impl Batch {
         self.utf8 = false;
         self.ticket = Ticket::default();
         self.counts.clear();
+        self.rerouted.clear();
     }
 
     /// Finds out whether it is UTF-8. A block ends in the middle of a character as often as not: what is behind its last line

@@ -1,7 +1,7 @@
 //! Changing records in place. A record's fields are a range of one vector: a range that has to grow moves to the vector's end,
 //! and what it leaves behind is forgotten with the batch.
 
-use super::{Batch, DropReason, Field, Shape, Span, Value};
+use super::{Batch, DropReason, Field, Record, Shape, Span, Value};
 
 impl Batch {
     /// Where a key or a constant stands in the arena; it is appended when it is not there yet. For what many records of a batch have.
@@ -44,12 +44,20 @@ impl Batch {
         self.interned[number]
     }
 
-    /// Makes fields of what the shape of a record gives (text, stream, time, tag), in front of its other fields.
+    /// Makes fields of its own of all that a record has.
+    pub fn own(&mut self, record: usize) {
+        self.own_fields(record);
+        self.own_shared(record);
+    }
+
+    /// Makes fields of what the shape of a record gives (text, stream, time, tag) and of its place, in front of its other fields.
     pub fn own_fields(&mut self, record: usize) {
         let old = self.records[record];
         let start = self.fields.len() as u32;
+        let has_place = !old.owns_place && (old.truncated || self.source.draft.offset_key.is_some());
         match old.shape {
-            Shape::Fields => return,
+            Shape::Fields if !has_place => return,
+            Shape::Fields => {}
             Shape::Line => {
                 let source = std::sync::Arc::clone(&self.source);
                 self.push_virtual(source.draft.text_key.as_bytes(), old.text);
@@ -66,9 +74,29 @@ impl Batch {
                 self.push_virtual(keys.text.as_bytes(), old.text);
             }
         }
+        if has_place {
+            self.push_place(old.offset, old.truncated);
+        }
         self.fields.extend_from_within(old.fields_start as usize..old.fields_end as usize);
+        let end = self.fields.len() as u32;
         let record = &mut self.records[record];
-        (record.fields_start, record.fields_end, record.shape) = (start, self.fields.len() as u32, Shape::Fields);
+        (record.fields_start, record.fields_end, record.shape) = (start, end, Shape::Fields);
+        record.owns_place = true;
+    }
+
+    fn push_place(&mut self, offset: u64, truncated: bool) {
+        let source = std::sync::Arc::clone(&self.source);
+        if let Some(key) = &source.draft.offset_key {
+            let start = self.text.len();
+            super::json::push_u64(&mut self.text, offset);
+            let value = Value::Json(Span::new(start, self.text.len()));
+            let key = self.intern(key.as_bytes());
+            self.fields.push(Field { key, value });
+        }
+        if truncated {
+            let field = Field { key: self.intern(b"drave.truncated"), value: Value::Json(self.intern(b"true")) };
+            self.fields.push(field);
+        }
     }
 
     fn push_virtual(&mut self, key: &[u8], value: Span) {
@@ -91,6 +119,33 @@ impl Batch {
                 Some(_) => {}
                 None => self.push_field(record, Field { key, value }),
             }
+        }
+    }
+
+    /// Sends a record on under another tag, with all that it has; with `keep` a copy of it, else the caller takes it out.
+    pub fn reroute(&mut self, record: usize, tag: std::sync::Arc<str>, keep: bool) {
+        let before = self.records[record];
+        self.own(record);
+        let mut rerouted = self.records[record];
+        if keep {
+            // Fields are changed in place: two records must not have the same ones.
+            let start = self.fields.len();
+            self.fields.extend_from_within(rerouted.fields_start as usize..rerouted.fields_end as usize);
+            (rerouted.fields_start, rerouted.fields_end) = (start as u32, self.fields.len() as u32);
+            self.records[record] = before;
+            self.counts.made += 1;
+        }
+        (rerouted.owns_shared, rerouted.owns_place) = (false, true);
+        self.rerouted.push((tag, rerouted));
+    }
+
+    /// Gives all records fields of their own in place of those that they have: who changes them leaves the others as they were.
+    pub fn copy_fields(&mut self) {
+        for record in 0..self.records.len() {
+            let Record { fields_start, fields_end, .. } = self.records[record];
+            let start = self.fields.len() as u32;
+            self.fields.extend_from_within(fields_start as usize..fields_end as usize);
+            (self.records[record].fields_start, self.records[record].fields_end) = (start, self.fields.len() as u32);
         }
     }
 
@@ -118,6 +173,30 @@ impl Batch {
             Some(at) => self.fields[at].value = field.value,
             None => self.push_field(record, field),
         }
+    }
+
+    /// Takes out every field of a key; was there one?
+    pub fn remove_key(&mut self, record: usize, key: &[u8]) -> bool {
+        let mut found = false;
+        while let Some(at) = self.field_at(record, key) {
+            self.remove_field(record, at);
+            found = true;
+        }
+        found
+    }
+
+    /// Keeps the fields of a record of which `keep` says so.
+    pub fn retain_fields(&mut self, record: usize, mut keep: impl FnMut(&Self, Field) -> bool) {
+        let range = self.records[record].fields_start as usize..self.records[record].fields_end as usize;
+        let mut kept = range.start;
+        for at in range {
+            let field = self.fields[at];
+            if keep(self, field) {
+                self.fields[kept] = field;
+                kept += 1;
+            }
+        }
+        self.records[record].fields_end = kept as u32;
     }
 
     /// Takes out the field of this number ([`field_at`](Self::field_at)); the others keep their order.

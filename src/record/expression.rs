@@ -117,6 +117,27 @@ impl Expression {
         }
     }
 
+    /// Hands out where each match begins and ends, in order; empty ones are left out.
+    pub fn each_match(&self, text: &[u8], take: &mut impl FnMut(usize, usize)) {
+        match self.engine(self.variant(text)) {
+            Engine::Linear(regex) => {
+                regex.find_iter(text).filter(|found| !found.is_empty()).for_each(|found| take(found.start(), found.end()));
+            }
+            Engine::Backtracking(regex) => {
+                for found in regex.find_iter(text) {
+                    match found {
+                        Ok(found) if found.start() < found.end() => take(found.start(), found.end()),
+                        Ok(_) => {}
+                        Err(_) => {
+                            self.give_up();
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// The names of groups, in the order of the text, each with the numbers of its groups. Where there is one, groups without a
     /// name have no number.
     pub fn names(&self) -> impl Iterator<Item = (&str, &[usize])> {

@@ -13,7 +13,7 @@ pub enum Found<'a> {
     Number(u64),
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     /// Writes it as JSON.
     pub fn push_json(self, out: &mut Vec<u8>) {
         match self {
@@ -34,6 +34,23 @@ impl Found<'_> {
             },
             Self::Text(text) => push_lossy(out, text),
             Self::Number(number) => out.push_str(&number.to_string()),
+        }
+    }
+
+    /// The bytes of a string, its escapes resolved in `buffer`; `None` for all other values.
+    pub fn string<'s>(self, buffer: &'s mut Vec<u8>) -> Option<&'s [u8]>
+    where
+        'a: 's,
+    {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Json([b'"', inner @ .., b'"']) if memchr::memchr(b'\\', inner).is_none() => Some(inner),
+            Self::Json([b'"', inner @ .., b'"']) => {
+                buffer.clear();
+                json_read::unescape(inner, buffer)?;
+                Some(buffer)
+            }
+            _ => None,
         }
     }
 
@@ -136,7 +153,8 @@ impl Batch {
         found
     }
 
-    fn found(&self, value: Value) -> Found<'_> {
+    /// The value of a field.
+    pub fn found(&self, value: Value) -> Found<'_> {
         match value {
             Value::Json(span) => Found::Json(self.bytes(span)),
             Value::Text(span) => Found::Text(self.bytes(span)),
@@ -173,6 +191,9 @@ impl Batch {
                 }
                 take(self.keys.text.as_bytes(), Found::Text(self.bytes(record.text)));
             }
+        }
+        if record.owns_place {
+            return;
         }
         if let Some(key) = &draft.offset_key {
             take(key.as_bytes(), Found::Number(record.offset));

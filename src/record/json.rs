@@ -179,13 +179,13 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
             push_container(out, batch, record);
         }
     }
-    if let Some(key) = &batch.source.draft.offset_key {
+    if let Some(key) = batch.source.draft.offset_key.as_ref().filter(|_| !record.owns_place) {
         sep(out);
         push_string(out, key.as_bytes());
         out.push(b':');
         push_u64(out, record.offset);
     }
-    if record.truncated {
+    if record.truncated && !record.owns_place {
         sep(out);
         out.extend_from_slice(b"\"drave.truncated\":true");
     }

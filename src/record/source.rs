@@ -13,6 +13,8 @@ pub enum DropReason {
     NoRoute,
     /// A filter took it out, as the configuration says.
     Filter,
+    /// Its tag was rewritten again and again.
+    TagLoop,
     /// `skip_empty_lines on`.
     EmptyLine,
     /// `skip_long_lines on`, or what stood behind the limit of a line that was cut.
@@ -35,6 +37,7 @@ impl DropReason {
         match self {
             Self::NoRoute => "no_route",
             Self::Filter => "filter",
+            Self::TagLoop => "tag_loop",
             Self::EmptyLine => "empty_line",
             Self::LongLine => "long_line",
             Self::NoText => "no_text",
@@ -112,6 +115,12 @@ pub struct SourceDraft {
     pub namespace: Option<String>,
     /// Fields of all its records.
     pub shared: Vec<Shared>,
+    /// A step before may make fields of a record's own of what is shared: from then on nobody changes that for all.
+    pub shared_is_final: bool,
+    /// The step that gave its records this tag, if one did.
+    pub rerouted_by: Option<usize>,
+    /// How often its records were given another tag.
+    pub reroutes: u8,
     /// When filters were first asked about it.
     pub first_asked: Option<Instant>,
     /// A filter keeps a copy to say that it knows more.
@@ -134,6 +143,12 @@ impl Shared {
 }
 
 impl SourceDraft {
+    /// Is it a key that a record may have besides its fields and what it shares?
+    pub fn is_virtual(&self, key: &str) -> bool {
+        const NAMES: [&str; 7] = ["time", "stream", "_p", "logtag", "log", "message", "drave.truncated"];
+        NAMES.contains(&key) || key == self.text_key || self.offset_key.as_deref() == Some(key)
+    }
+
     /// Adds a shared field, in the place of one of that key.
     pub fn share(&mut self, key: &str, value: Value, wins: bool) {
         let mut rendered = Vec::new();

@@ -45,7 +45,10 @@ fn a_hung_output_over_ten_rotations_delays_nobody_and_holds_no_deleted_files() {
     dead.answer_with(|_| Act::Hang);
     let arrivals = arrivals(&alive);
     let site = Site::new().service(&with_spool(&["mem_limit: 500k"]));
-    let outputs = [http(dead.address, &["batch_bytes_max: 32k", "http.response_timeout: 3s"]), http(alive.address, &["batch_bytes_max: 32k"])];
+    let outputs = [
+        http(dead.address, &["batch_bytes_max: 32k", "http.response_timeout: 3s"]),
+        http(alive.address, &["batch_bytes_max: 32k"]),
+    ];
     site.write("a.log", 1, 0..3000);
     let running = site.start(&outputs);
     running.wait_delivered("http.1", 3000);

@@ -32,7 +32,7 @@ impl Scene {
 
     fn request(&self, text: &str) -> (Finished, Ticket) {
         let amount = Amount { records: 1, bytes: text.len() as u64 };
-        self.ledger.enter(0, &Counts::default(), amount, &[(0, amount)]);
+        self.ledger.enter(0, &Counts::default(), amount, &[(0, amount, Amount::default())]);
         let (request, mut tickets) = finished(&self.memory, &[text], &[1]);
         (request, tickets.remove(0))
     }

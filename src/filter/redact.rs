@@ -1,0 +1,242 @@
+//! Takes secrets out of records: keys, tokens, addresses, card numbers.
+//!
+//! ```yaml
+//! filters:
+//!   - name: redact
+//!     match: '*'
+//!     kinds: aws_key, bearer, jwt, private_key, email, card
+//!     expression: order ORD-[0-9]{8}
+//! ```
+//! What is found becomes `[REDACTED:kind]`, in the text and in all fields, also deep in maps. What the source shares (labels, paths)
+//! stays. One look over a text says whether anything of it can be there at all.
+
+mod kinds;
+
+use super::words::{of_entry, report_wrong};
+use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
+use crate::config::{List, Report, Section, nearest};
+use crate::record::{Batch, SourceDraft, Span, Value};
+use kinds::{Finder, KINDS};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
+    name: "redact",
+    about: "Takes secrets out of records.",
+    options: &[RedactOptions::OPTIONS],
+    deviations: &[RedactOptions::DEVIATIONS],
+    configure,
+};
+
+crate::options! {
+    /// What is taken out.
+    pub struct RedactOptions {
+        /// Which of the known kinds: aws_key, bearer, jwt, private_key, email, card; `none` for none of them.
+        kinds: List, "kinds", default "aws_key, bearer, jwt, private_key, email, card";
+        /// `NAME EXPRESSION`: a kind of one's own.
+        expression: String, "expression", repeated;
+    }
+    deviations {
+        "the filter": "is drave's own";
+    }
+}
+
+fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
+    let options = RedactOptions::from_section(section, report)?;
+    let mut finders = Vec::new();
+    for name in options.kinds.0.iter().filter(|name| !name.eq_ignore_ascii_case("none")) {
+        match KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(name)) {
+            Some(kind) => finders.extend(Finder::of_kind(kind)),
+            None => {
+                let names = KINDS.iter().map(|kind| kind.name);
+                let hint = match nearest(name, names.clone()) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => format!("kinds: {}", names.collect::<Vec<_>>().join(", ")),
+                };
+                let at = section.get("kinds").map(|e| &e.value_at);
+                report.error(at, format!("{} knows no kind `{name}`", section.title()), Some(hint));
+            }
+        }
+    }
+    for entry in section.all("expression") {
+        let Some(words) = of_entry(section, entry, 2..=2, "NAME EXPRESSION", report) else { continue };
+        match Finder::own(&words[0], &words[1]) {
+            Ok(finder) => finders.push(finder),
+            Err(error) => {
+                let why = format!("has no regular expression: {error}");
+                report_wrong(section, entry, &why, "a dot that stands for itself is written as \\.", report);
+            }
+        }
+    }
+    let hints = kinds::hints(&finders);
+    Some(Box::new(Redact { finders: Arc::new(Finders { list: finders, hints }) }))
+}
+
+struct Finders {
+    list: Vec<Finder>,
+    /// Matches wherever any of them could.
+    hints: Option<regex::bytes::Regex>,
+}
+
+impl Finders {
+    /// Could there be anything?
+    fn may_have(&self, text: &[u8]) -> bool {
+        self.hints.as_ref().is_none_or(|hints| hints.is_match(text))
+    }
+
+    /// Writes a text without what is in it; `false` when there was nothing.
+    fn redact(&self, text: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>) -> bool {
+        out.clear();
+        out.extend_from_slice(text);
+        let mut any = false;
+        for finder in &self.list {
+            if finder.replace(out, spare) {
+                std::mem::swap(out, spare);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// The same for JSON: only what stands in quotes is looked at.
+    fn redact_json(&self, json: &[u8], out: &mut Vec<u8>, parts: &mut [Vec<u8>; 2]) -> bool {
+        out.clear();
+        let (mut at, mut copied, mut any) = (0, 0, false);
+        while let Some(open) = memchr::memchr(b'"', &json[at..]) {
+            let start = at + open + 1;
+            let Some(len) = string_len(&json[start..]) else { break };
+            let inner = &json[start..start + len];
+            let [text, spare] = parts;
+            if self.may_have(inner) && self.redact(inner, text, spare) {
+                out.extend_from_slice(&json[copied..start]);
+                out.extend_from_slice(text);
+                copied = start + len;
+                any = true;
+            }
+            at = start + len + 1;
+        }
+        out.extend_from_slice(&json[copied..]);
+        any
+    }
+}
+
+/// Bytes up to the quote that closes a string.
+fn string_len(inner: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', inner.get(at..)?)?;
+        if inner[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+struct Redact {
+    finders: Arc<Finders>,
+}
+
+impl Filter for Redact {
+    fn plan(&mut self, _: &mut SourceDraft) -> Plan {
+        let finders = Arc::clone(&self.finders);
+        Plan::Each(Box::new(RedactEach { finders, out: Vec::new(), parts: Default::default() }))
+    }
+
+    fn counted(&self) -> Vec<Counted<'_>> {
+        let of = |finder: &'_ Finder| finder.found.load(Ordering::Relaxed);
+        let counted = |f| Counted { metric: "filter_redacted", kind: Finder::name(f), count: of(f) };
+        self.finders.list.iter().map(counted).collect()
+    }
+}
+
+struct RedactEach {
+    finders: Arc<Finders>,
+    out: Vec<u8>,
+    parts: [Vec<u8>; 2],
+}
+
+impl RedactEach {
+    fn text(&mut self, batch: &mut Batch, text: Span) -> Option<Span> {
+        let bytes = batch.bytes(text);
+        let found = self.finders.may_have(bytes) && self.finders.redact(bytes, &mut self.out, &mut self.parts[0]);
+        found.then(|| batch.append(&self.out))
+    }
+
+    fn json(&mut self, batch: &mut Batch, json: Span) -> Option<Span> {
+        let bytes = batch.bytes(json);
+        let is_text = matches!(bytes.first(), Some(b'"' | b'{' | b'['));
+        let found = is_text
+            && self.finders.may_have(bytes)
+            && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
+        found.then(|| batch.append(&self.out))
+    }
+}
+
+impl Each for RedactEach {
+    fn apply(&mut self, batch: &mut Batch) {
+        for record in 0..batch.records.len() {
+            let before = batch.records[record];
+            if before.shape != crate::record::Shape::Fields
+                && let Some(text) = self.text(batch, before.text)
+            {
+                batch.records[record].text = text;
+            }
+            for at in before.fields_start as usize..before.fields_end as usize {
+                let new = match batch.fields[at].value {
+                    Value::Text(span) => self.text(batch, span).map(Value::Text),
+                    Value::Json(span) => self.json(batch, span).map(Value::Json),
+                };
+                if let Some(value) = new {
+                    batch.fields[at].value = value;
+                }
+            }
+        }
+    }
+
+    fn owns_shared(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Chain, check};
+
+    #[test]
+    fn secrets_are_taken_out() {
+        for (record, expect) in [
+            (r#"{"a":"key AKIAIOSFODNN7EXAMPLE."}"#, r#"{"a":"key [REDACTED:aws_key]."}"#),
+            (
+                r#"{"a":"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}"#,
+                r#"{"a":"aws_secret_access_key = [REDACTED:aws_key]"}"#,
+            ),
+            (r#"{"a":"Authorization: Bearer abc.def-123_x~y"}"#, r#"{"a":"Authorization: Bearer [REDACTED:bearer]"}"#),
+            (
+                r#"{"a":"t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl ok"}"#,
+                r#"{"a":"t=[REDACTED:jwt] ok"}"#,
+            ),
+            (
+                r#"{"a":"-----BEGIN RSA PRIVATE KEY-----\nMIIB\nAAA\n-----END RSA PRIVATE KEY-----\n"}"#,
+                r#"{"a":"[REDACTED:private_key]\n"}"#,
+            ),
+            (r#"{"a":"mail ada.l+x@example.co.uk now"}"#, r#"{"a":"mail [REDACTED:email] now"}"#),
+            (r#"{"a":"4111 1111 1111 1111"}"#, r#"{"a":"[REDACTED:card]"}"#),
+            (r#"{"a":"4111-1111-1111-1112"}"#, r#"{"a":"4111-1111-1111-1112"}"#),
+            (r#"{"a":"x1709287200125000000"}"#, r#"{"a":"x1709287200125000000"}"#),
+            (r#"{"a":4111111111111111}"#, r#"{"a":4111111111111111}"#),
+            (r#"{"a":{"b":["x@y.org",1],"c@d.org":2}}"#, r#"{"a":{"b":["[REDACTED:email]",1],"[REDACTED:email]":2}}"#),
+            (r#"{"a":"ORD-12"}"#, r#"{"a":"[REDACTED:order]"}"#),
+            (r#"{"a":"nothing \"here\" @ all"}"#, r#"{"a":"nothing \"here\" @ all"}"#),
+        ] {
+            check("redact", "expression: 'order ORD-[0-9]+'", record, expect);
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_counted_by_its_kind() {
+        let mut chain = Chain::new(&[("redact", "kinds: 'email, card'")]);
+        chain.run(r#"{"a":"a@b.org c@d.org","b":"4111111111111111","c":"AKIAIOSFODNN7EXAMPLE"}"#);
+        let counted: Vec<_> = chain.filters[0].counted().iter().map(|c| (c.kind, c.count)).collect();
+        assert_eq!(counted, [("email", 2), ("card", 1)]);
+    }
+}

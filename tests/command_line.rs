@@ -100,6 +100,14 @@ fn what_is_wrong_in_the_quick_form() {
 }
 
 #[test]
+fn what_happens_to_records_is_explained() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let explained = transcript(&[&["explain", "-c", "filters.yaml"], &["explain", "-c", "stdout.yaml"]], &examples);
+    snapshot!("explain", explained);
+    assert_eq!(drave(&["explain", "-c", "nowhere.yaml"], &examples).status.code(), Some(64));
+}
+
+#[test]
 fn what_has_no_effect_is_noted() {
     let words = "-D -d -YWZ --supervisor -b /x -s 9 -e a.so -C c -p a=b --trace-input=tail.0 -i tail -m x -p path=a.log -r r -o stdout";
     let words: Vec<&str> = words.split(' ').collect();

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use drave::config::{
-    Duration, FilterShared, InputShared, Opt, OptionValue, OutputShared, Presence, SectionKind, ServiceOptions, Size,
-    absent, absent_names,
+    Duration, FilterShared, InputShared, Opt, OptionValue, OutputShared, Presence, ProcessorShared, SectionKind,
+    ServiceOptions, Size, absent, absent_names,
 };
-use drave::filter::FILTERS;
+use drave::filter::{FILTERS, PROCESSORS};
 use drave::input::INPUTS;
 use drave::output::OUTPUTS;
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn listed(plugin: &Value, groups: impl Fn(&str) -> bool) -> Vec<Listed> {
     options
         .map(|(name, option)| Listed {
             // `parser_` stands for `parser_1`, `parser_2`, …
-            name: if name.ends_with('_') { format!("{name}N") } else { name.clone() },
+            name: if name.ends_with('_') { format!("{name}N") } else { name.to_ascii_lowercase() },
             kind: option["type"].as_str().unwrap().into(),
             default: option["default"].as_str().map(Into::into),
         })
@@ -88,7 +88,9 @@ fn plugins() -> Vec<Plugin> {
     let inputs = INPUTS.iter().map(|p| plugin("inputs", p.name, p.options, InputShared::OPTIONS, &list));
     let filters = FILTERS.iter().map(|p| plugin("filters", p.name, p.options, FilterShared::OPTIONS, &list));
     let outputs = OUTPUTS.iter().map(|p| plugin("outputs", p.name, p.options, OutputShared::OPTIONS, &list));
-    inputs.chain(filters).chain(outputs).collect()
+    let processors = PROCESSORS.iter();
+    let processors = processors.map(|p| plugin("processors", p.name, p.options, ProcessorShared::OPTIONS, &list));
+    inputs.chain(filters).chain(processors).chain(outputs).collect()
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn every_plugin_is_there_or_has_something_instead() {
         ("inputs", SectionKind::Input, INPUTS.iter().map(|p| p.name).collect::<Vec<_>>()),
         ("filters", SectionKind::Filter, FILTERS.iter().map(|p| p.name).collect()),
         ("outputs", SectionKind::Output, OUTPUTS.iter().map(|p| p.name).collect()),
-        ("processors", SectionKind::Processor, Vec::new()),
+        ("processors", SectionKind::Processor, PROCESSORS.iter().map(|p| p.name).collect()),
     ];
     let list = list();
     for (kind, section, there) in registries {

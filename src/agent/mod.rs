@@ -21,6 +21,7 @@ mod memory;
 mod pipeline;
 mod steps;
 mod plan;
+mod explain;
 mod route;
 mod run;
 mod replay;
@@ -28,6 +29,7 @@ mod leftover;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 pub use leftover::Leftover;
 pub use plan::Plan;
 pub use replay::{Replayed, replay};

@@ -7,8 +7,10 @@
 //! ```
 
 use super::exit;
-use crate::config::{FilterShared, InputShared, Opt, OutputShared, Page, SectionKind, ServiceOptions, absent, nearest};
-use crate::filter::FILTERS;
+use crate::config::{
+    FilterShared, InputShared, Opt, OutputShared, Page, ProcessorShared, SectionKind, ServiceOptions, absent, nearest,
+};
+use crate::filter::{FILTERS, PROCESSORS};
 use crate::input::INPUTS;
 use crate::output::OUTPUTS;
 use crate::parse::{self, MultilineOptions};
@@ -64,6 +66,10 @@ pub fn pages() -> Vec<Page> {
     pages.extend(FILTERS.iter().map(|p| {
         let differs = [p.deviations.concat(), FilterShared::DEVIATIONS.to_vec()].concat();
         of(SectionKind::Filter, p.name, p.about, p.options, FilterShared::OPTIONS, differs)
+    }));
+    pages.extend(PROCESSORS.iter().map(|p| {
+        let differs = p.deviations.concat();
+        of(SectionKind::Processor, p.name, p.about, p.options, ProcessorShared::OPTIONS, differs)
     }));
     pages.extend(OUTPUTS.iter().map(|p| {
         let differs = [p.deviations.concat(), OutputShared::DEVIATIONS.to_vec()].concat();

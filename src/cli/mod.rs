@@ -3,6 +3,7 @@
 mod run;
 mod quick;
 mod check;
+mod explain;
 mod positions;
 mod spool;
 mod replay;
@@ -59,6 +60,12 @@ enum Command {
         /// How the findings are written
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
+    },
+    /// Show what happens to records: which steps are done once per source, which per record, which read the text
+    Explain {
+        /// The configuration, YAML or classic
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Show how far each file is: inode, fingerprint, offset, size, lag
     Positions {
@@ -128,6 +135,9 @@ fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
         Some(Command::Run(arguments)) => run::run(arguments, environment),
         Some(Command::Check { file, format }) => {
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
+        }
+        Some(Command::Explain { config }) => {
+            explain::explain(&run::Given { file: Some(config), quick: quick::Quick::default(), environment })
         }
         Some(Command::Positions { path, format }) => positions::positions(&path, format),
         Some(Command::Spool { folder, format, check }) => spool::spool(&folder, format, check),

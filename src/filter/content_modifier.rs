@@ -261,7 +261,9 @@ fn convert(scalar: &Scalar, kind: ConvertedType) -> Option<Scalar> {
     match (kind, scalar) {
         (ConvertedType::Text, scalar) => Some(Scalar::Text(scalar.text())),
         (ConvertedType::Boolean, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"true") => Some(Scalar::Bool(true)),
-        (ConvertedType::Boolean, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"false") => Some(Scalar::Bool(false)),
+        (ConvertedType::Boolean, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"false") => {
+            Some(Scalar::Bool(false))
+        }
         (ConvertedType::Boolean, Scalar::Bool(_)) => Some(scalar.clone()),
         (ConvertedType::Boolean, Scalar::Text(_)) => None,
         (ConvertedType::Boolean, number) => number.float().map(|number| Scalar::Bool(number != 0.0)),

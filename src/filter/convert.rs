@@ -107,12 +107,14 @@ mod tests {
     #[test]
     fn numbers_are_read_from_the_beginning_of_a_text() {
         let whole = |text: &str| leading_whole(text.as_bytes(), i128::from(i64::MIN), i128::from(i64::MAX));
-        for (text, expect) in [("12kb", Some(12)), ("-3", Some(-3)), ("7.9", Some(7)), ("x", None), ("", None), ("0", Some(0))]
+        for (text, expect) in
+            [("12kb", Some(12)), ("-3", Some(-3)), ("7.9", Some(7)), ("x", None), ("", None), ("0", Some(0))]
         {
             assert_eq!(whole(text), expect, "{text}");
         }
         assert_eq!(whole(&"9".repeat(40)), Some(i128::from(i64::MAX)));
-        for (text, expect) in [(".5", Some(0.5)), ("1e-3x", Some(0.001)), ("1e", Some(1.0)), ("-", None), ("nan", None)] {
+        for (text, expect) in [(".5", Some(0.5)), ("1e-3x", Some(0.001)), ("1e", Some(1.0)), ("-", None), ("nan", None)]
+        {
             assert_eq!(leading_float(text.as_bytes()), expect, "{text}");
         }
         for (text, expect) in [("0x1F", Some(31)), ("ff", Some(255)), ("xyz", None)] {

@@ -13,7 +13,7 @@
 //! Only strings match. Without `logical_op` the first rule that decides counts: a `regex` that matches keeps at once, one that
 //! does not match leaves out at once, as does an `exclude` that matches.
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{OptionValue, Report, Section};
 use crate::record::{Accessor, Batch, DropReason, Expression, Record, Shape, Source, SourceDraft};
@@ -71,7 +71,7 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     let entries = section.entries.iter().filter(|e| matches!(e.key.as_str(), "regex" | "exclude"));
     let mut rules = Vec::new();
     for entry in entries {
-        let Some(words) = of_entry(section, entry, 2..=2, "KEY EXPRESSION", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::Rest, 2..=2), "KEY EXPRESSION", report) else { continue };
         let keeps = entry.key == "regex";
         // Behind a bare key nothing is read, as after `$key`.
         let root = if words[0].starts_with('$') { words[0].clone() } else { format!("${}", words[0]) };

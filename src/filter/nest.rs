@@ -281,7 +281,11 @@ mod tests {
         for (options, record, expect) in [
             (nest, r#"{"a_x":1,"c":{"d":2},"e":"f"}"#, r#"{"e":"f","m":{"x":1,"c":{"d":2}}}"#),
             (nest, r#"{"e":"f"}"#, r#"{"e":"f"}"#),
-            ("{operation: lift, nested_under: m, add_prefix: p_}", r#"{"m":{"x":1,"y":"z"}}"#, r#"{"p_x":1,"p_y":"z"}"#),
+            (
+                "{operation: lift, nested_under: m, add_prefix: p_}",
+                r#"{"m":{"x":1,"y":"z"}}"#,
+                r#"{"p_x":1,"p_y":"z"}"#,
+            ),
             ("{operation: lift, nested_under: m}", r#"{"x":0,"m":{"x":1}}"#, r#"{"x":1}"#),
             ("{operation: lift, nested_under: m}", r#"{"m":"text"}"#, r#"{"m":"text"}"#),
             ("{operation: lift, nested_under: m, remove_prefix: x}", r#"{"m":{"xy":1,"x\"":2}}"#, r#"{"y":1,"\"":2}"#),

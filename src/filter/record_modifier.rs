@@ -9,9 +9,9 @@
 //! ```
 //! Letter case of keys does not count here; a `*` at the end stands for any rest.
 
-use super::words::of_entry;
+use super::words::words_in_double_quotes;
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
-use crate::config::{Report, Section};
+use crate::config::{Entry, Report, Section};
 use crate::record::{Batch, Field, SourceDraft, Value};
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -28,7 +28,8 @@ pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
 crate::options! {
     /// Keys to add, to remove or to keep.
     pub struct RecordModifierOptions {
-        /// `KEY TEXT`: a field that every record gets; it takes the place of one of that key.
+        /// `KEY TEXT`: a field that every record gets; it takes the place of one of that key. A text of several words needs double
+        /// quotes.
         record: String, "record", repeated;
         /// A key to take out, a `*` at its end for any rest.
         remove_key: String, "remove_key", repeated;
@@ -47,12 +48,9 @@ crate::options! {
 
 fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let options = RecordModifierOptions::from_section(section, report)?;
-    let pairs = section.all("record").filter_map(|entry| {
-        let words = of_entry(section, entry, 2..=2, "KEY TEXT", report)?;
-        Some((words[0].clone(), words[1].clone()))
-    });
-    let add: Vec<_> = pairs.collect();
-    let keep: Vec<Name> = options.allowlist_key.iter().chain(&options.whitelist_key).map(|key| Name::new(key)).collect();
+    let add: Vec<_> = section.all("record").filter_map(|entry| pair(section, entry, report)).collect();
+    let keep: Vec<Name> =
+        options.allowlist_key.iter().chain(&options.whitelist_key).map(|key| Name::new(key)).collect();
     let remove: Vec<Name> = options.remove_key.iter().map(|key| Name::new(key)).collect();
     if !keep.is_empty() && !remove.is_empty() {
         let what = format!("{} has both `remove_key` and `allowlist_key`", section.title());
@@ -61,6 +59,19 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     }
     let keys = Arc::new(Keys { add, keep, remove, uuid: options.uuid_key });
     Some(Box::new(RecordModifier { keys }))
+}
+
+/// A key and its text. As in Fluent Bit more words than two are no pair, and only double quotes make one of several.
+fn pair(section: &Section, entry: &Entry, report: &mut Report) -> Option<(String, String)> {
+    match <[String; 2]>::try_from(words_in_double_quotes(&entry.value)) {
+        Ok([key, text]) => Some((key, text)),
+        Err(_) => {
+            let what = format!("`record {}` of {} is left out", entry.shown_value().trim_matches('`'), section.title());
+            let hint = "write `record KEY TEXT`, with a text of several words in double quotes".to_owned();
+            report.note(Some(&entry.value_at), what, Some(hint));
+            None
+        }
+    }
 }
 
 /// A key without its letter case, maybe with any rest.
@@ -200,7 +211,11 @@ mod tests {
     #[test]
     fn fields_come_and_go() {
         for (options, record, expect) in [
-            ("record: [a 1, b two words]", r#"{"b":0,"c":1}"#, r#"{"c":1,"a":"1","b":"two words"}"#),
+            (
+                "record: [a 1, 'b \"two words\"', left out here]",
+                r#"{"b":0,"c":1}"#,
+                r#"{"c":1,"a":"1","b":"two words"}"#,
+            ),
             ("remove_key: [X-*, b]", r#"{"x-a":1,"B":2,"x":3}"#, r#"{"x":3}"#),
             ("{allowlist_key: [a*], record: n 1}", r#"{"A":1,"b":2}"#, r#"{"A":1,"n":"1"}"#),
             ("whitelist_key: a", r#"{"b":2}"#, ""),

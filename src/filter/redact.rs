@@ -12,7 +12,7 @@
 
 mod kinds;
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section, nearest};
 use crate::record::{Batch, SourceDraft, Span, Value};
@@ -59,7 +59,7 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
         }
     }
     for entry in section.all("expression") {
-        let Some(words) = of_entry(section, entry, 2..=2, "NAME EXPRESSION", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::Rest, 2..=2), "NAME EXPRESSION", report) else { continue };
         match Finder::own(&words[0], &words[1]) {
             Ok(finder) => finders.push(finder),
             Err(error) => {
@@ -165,9 +165,8 @@ impl RedactEach {
     fn json(&mut self, batch: &mut Batch, json: Span) -> Option<Span> {
         let bytes = batch.bytes(json);
         let is_text = matches!(bytes.first(), Some(b'"' | b'{' | b'['));
-        let found = is_text
-            && self.finders.may_have(bytes)
-            && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
+        let found =
+            is_text && self.finders.may_have(bytes) && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
         found.then(|| batch.append(&self.out))
     }
 }
@@ -211,10 +210,7 @@ mod tests {
                 r#"{"a":"aws_secret_access_key = [REDACTED:aws_key]"}"#,
             ),
             (r#"{"a":"Authorization: Bearer abc.def-123_x~y"}"#, r#"{"a":"Authorization: Bearer [REDACTED:bearer]"}"#),
-            (
-                r#"{"a":"t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl ok"}"#,
-                r#"{"a":"t=[REDACTED:jwt] ok"}"#,
-            ),
+            (r#"{"a":"t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl ok"}"#, r#"{"a":"t=[REDACTED:jwt] ok"}"#),
             (
                 r#"{"a":"-----BEGIN RSA PRIVATE KEY-----\nMIIB\nAAA\n-----END RSA PRIVATE KEY-----\n"}"#,
                 r#"{"a":"[REDACTED:private_key]\n"}"#,

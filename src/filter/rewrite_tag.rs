@@ -9,7 +9,7 @@
 //! A rule is a key, an expression, the new tag and whether the record stays under the old one too. The first rule that matches
 //! counts. `$0` to `$9` in the tag are groups of the expression, other accessors are fields; what is missing becomes nothing.
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{OptionValue, Report, Section};
 use crate::record::{Accessor, Batch, Expression, Groups, SourceDraft, Template};
@@ -46,7 +46,10 @@ const TAGS_MAX: usize = 1_000;
 fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let mut rules = Vec::new();
     for entry in section.all("rule") {
-        let Some(words) = of_entry(section, entry, 4..=4, "KEY EXPRESSION TAG KEEP", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::DoubleQuoted, 4..=4), "KEY EXPRESSION TAG KEEP", report)
+        else {
+            continue;
+        };
         match Rule::new(&words) {
             Ok(rule) => rules.push(rule),
             Err((why, hint)) => report_wrong(section, entry, &why, hint, report),
@@ -112,7 +115,8 @@ struct RewriteTag {
 impl Filter for RewriteTag {
     fn plan(&mut self, _: &mut SourceDraft) -> Plan {
         let rules = Arc::clone(&self.rules);
-        let rewrite = Rewrite { rules, tags: HashMap::new(), tag: String::new(), groups: Groups::default(), buffer: Vec::new() };
+        let rewrite =
+            Rewrite { rules, tags: HashMap::new(), tag: String::new(), groups: Groups::default(), buffer: Vec::new() };
         Plan::Each(Box::new(rewrite))
     }
 

@@ -10,7 +10,7 @@
 //! ```
 //! Of every value of `key` the first record is kept, and then each tenth.
 
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Expression, SourceDraft};
@@ -52,12 +52,14 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     }
     let read_key = |name: &str, text: &str, report: &mut Report| {
         let parsed = Accessor::parse(text.trim());
-        parsed.map_err(|e| section.get(name).map(|at| report_wrong(section, at, &format!("is no key: {e}"), e.hint(), report)))
+        parsed.map_err(|e| {
+            section.get(name).map(|at| report_wrong(section, at, &format!("is no key: {e}"), e.hint(), report))
+        })
     };
     let key = options.key.as_deref().map(|text| read_key("key", text, report)).transpose().ok()?;
     let mut always = Vec::new();
     for entry in section.all("always") {
-        let Some(words) = of_entry(section, entry, 2..=2, "KEY EXPRESSION", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::Rest, 2..=2), "KEY EXPRESSION", report) else { continue };
         let Ok(accessor) = read_key("always", &words[0], report) else { continue };
         match Expression::new(&words[1]) {
             Ok(expression) => always.push((accessor, expression)),
@@ -135,7 +137,8 @@ mod tests {
     #[test]
     fn one_of_many_is_kept_and_what_matters_always() {
         let mut chain = Chain::new(&[("sample", "{one_of: 3, key: app, always: level error}")]);
-        let mut kept = |record: &str, times: usize| (0..times).map(|_| usize::from(!chain.run(record).is_empty())).sum::<usize>();
+        let mut kept =
+            |record: &str, times: usize| (0..times).map(|_| usize::from(!chain.run(record).is_empty())).sum::<usize>();
         assert_eq!(kept(r#"{"app":"a"}"#, 7), 3);
         assert_eq!(kept(r#"{"app":"b"}"#, 1), 1);
         assert_eq!(kept(r#"{"app":"a","level":"error"}"#, 5), 5);

@@ -151,7 +151,11 @@ impl State {
         if self.print_status && interval > self.printed {
             self.printed = interval;
             let passed = self.all.total + self.values.values().map(|window| window.total).sum::<u64>();
-            tracing::info!("throttle: {passed} records passed in the last {} intervals, {} values", self.window, self.values.len());
+            tracing::info!(
+                "throttle: {passed} records passed in the last {} intervals, {} values",
+                self.window,
+                self.values.len()
+            );
         }
     }
 }

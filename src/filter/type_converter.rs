@@ -10,7 +10,7 @@
 //! A value that cannot be converted stands under the new key as it is.
 
 use super::convert::{Scalar, leading_float, leading_hex, leading_whole};
-use super::words::{of_entry, report_wrong};
+use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Field, SourceDraft, Value};
@@ -69,7 +69,9 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
             "str_key" => Kind::Text,
             _ => continue,
         };
-        let Some(words) = of_entry(section, entry, 3..=3, "FROM TO TYPE", report) else { continue };
+        let Some(words) = of_entry(section, entry, (Split::DoubleQuoted, 3..=3), "FROM TO TYPE", report) else {
+            continue;
+        };
         let kind = match words[2].to_ascii_lowercase().as_str() {
             "int" | "integer" => Kind::Int,
             "uint" => Kind::Uint,

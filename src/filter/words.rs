@@ -4,7 +4,7 @@ use crate::config::{Entry, Report, Section};
 
 /// Splits a text at blanks. A word in quotes may have blanks in it, and `\"` stands for a quote. The last of `words_max` words
 /// takes the rest as it stands.
-pub(super) fn split(text: &str, words_max: usize) -> Vec<String> {
+fn split(text: &str, words_max: usize) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
@@ -13,6 +13,20 @@ pub(super) fn split(text: &str, words_max: usize) -> Vec<String> {
             break;
         }
         let (word, behind) = first(rest);
+        words.push(word);
+        rest = behind.trim_start();
+    }
+    words
+}
+
+/// Splits a text at blanks, but for those in double quotes.
+pub(super) fn words_in_double_quotes(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let plain = || (rest[..end].to_owned(), &rest[end..]);
+        let (word, behind) = quoted(rest).filter(|_| rest.starts_with('"')).unwrap_or_else(plain);
         words.push(word);
         rest = behind.trim_start();
     }
@@ -54,15 +68,36 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The same for an entry that needs so many words; fewer are reported.
+/// The first word, and the rest as it stands.
+fn first_and_rest(text: &str) -> Vec<String> {
+    let (first, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+    [first, rest.trim_start()].into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// How an option is split, as in Fluent Bit each in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Split {
+    /// At blanks outside of quotes of both kinds; the last word takes the rest.
+    Quoted,
+    /// At blanks outside of double quotes.
+    DoubleQuoted,
+    /// At the first blank.
+    Rest,
+}
+
+/// The words of an entry that needs so many of them; another number is reported.
 pub(super) fn of_entry(
     section: &Section,
     entry: &Entry,
-    words: std::ops::RangeInclusive<usize>,
+    (how, words): (Split, std::ops::RangeInclusive<usize>),
     shape: &str,
     report: &mut Report,
 ) -> Option<Vec<String>> {
-    let found = split(&entry.value, *words.end());
+    let found = match how {
+        Split::Quoted => split(&entry.value, *words.end()),
+        Split::DoubleQuoted => words_in_double_quotes(&entry.value),
+        Split::Rest => first_and_rest(&entry.value),
+    };
     if words.contains(&found.len()) {
         return Some(found);
     }
@@ -95,5 +130,7 @@ mod tests {
         ] {
             assert_eq!(split(text, words_max), expect, "{text}");
         }
+        assert_eq!(first_and_rest(r#" log  "a b" c "#), ["log", "\"a b\" c"]);
+        assert_eq!(words_in_double_quotes(r#"a "b c" 'd e'"#), ["a", "b c", "'d", "e'"]);
     }
 }

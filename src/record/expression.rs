@@ -29,7 +29,7 @@ const LINES: usize = 2;
 pub struct Expression {
     translation: Translation,
     /// Compiled when a text first needs them: most texts are one line of ASCII.
-    variants: [OnceLock<Engine>; VARIANTS],
+    variants: Box<[OnceLock<Engine>; VARIANTS]>,
     given_up: AtomicU64,
 }
 
@@ -75,7 +75,7 @@ impl Expression {
     pub fn new(text: &str) -> Result<Self, String> {
         let mut expression = Self {
             translation: Translation::new(text)?,
-            variants: [const { OnceLock::new() }; VARIANTS],
+            variants: Box::new([const { OnceLock::new() }; VARIANTS]),
             given_up: AtomicU64::new(0),
         };
         let (first, engine) = match expression.build(0) {
@@ -121,7 +121,10 @@ impl Expression {
     pub fn each_match(&self, text: &[u8], take: &mut impl FnMut(usize, usize)) {
         match self.engine(self.variant(text)) {
             Engine::Linear(regex) => {
-                regex.find_iter(text).filter(|found| !found.is_empty()).for_each(|found| take(found.start(), found.end()));
+                regex
+                    .find_iter(text)
+                    .filter(|found| !found.is_empty())
+                    .for_each(|found| take(found.start(), found.end()));
             }
             Engine::Backtracking(regex) => {
                 for found in regex.find_iter(text) {

@@ -118,3 +118,83 @@ fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
     let held: Vec<usize> = lane.spare.held_bytes();
     assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
 }
+
+/// A pipeline with the steps of a configuration; its one output takes the tag `out*`.
+fn with_steps(steps: &str) -> (Pipeline, UnboundedReceiver<Finished>) {
+    let text = format!(
+        "pipeline: {{inputs: [{{name: tail, path: /x, tag: app}}], outputs: [{{name: 'null', match: 'out*'}}], filters: [{steps}]}}"
+    );
+    let mut report = Report::default();
+    let environment = Environment::default();
+    let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
+    let mut plan = crate::agent::Plan::new(&config, &environment, &mut report).unwrap_or_else(|| panic!("{report:?}"));
+    let (mut pipeline, receiver) = pipeline(false);
+    let output = plan.outputs.remove(0);
+    let lane = Arc::get_mut(&mut pipeline.lanes[0]).expect("the only owner");
+    lane.matches = output.matches;
+    let (lanes, owners) = (pipeline.lanes, (pipeline.ledger, pipeline.memory));
+    (Pipeline::new(plan.filters, lanes, owners, vec![InputRoute::IN_MEMORY], Vec::new()), receiver)
+}
+
+fn push(pipeline: &Pipeline, texts: &[&str]) -> Option<Batch> {
+    let draft = SourceDraft { tag: "app".into(), text_key: "log".into(), ..SourceDraft::default() };
+    let mut batch = batch(texts);
+    batch.source = pipeline.open(draft)?;
+    pipeline.push(&mut batch);
+    Some(batch)
+}
+
+#[test]
+fn records_with_another_tag_are_accounted_for() {
+    for (steps, routed, made, dropped) in [
+        ("{name: rewrite_tag, match: app, rule: $log ^a out.$0 true}", 2, 2, 3),
+        ("{name: rewrite_tag, match: app, rule: $log ^a out.$0 false}", 2, 0, 1),
+        // Under the new tag from the first filter on, and not by the same step again.
+        (
+            "{name: rewrite_tag, match: '*', rule: $log ^a out false}, {name: grep, match: out, exclude: log ab}",
+            1,
+            0,
+            2,
+        ),
+        (
+            "{name: grep, match: out, exclude: log ab}, {name: rewrite_tag, match: '*', rule: $log ^a out false}",
+            1,
+            0,
+            2,
+        ),
+        // Two that hand it to each other, until it is enough.
+        (
+            "{name: rewrite_tag, match: app, rule: $log ^a b false}, {name: rewrite_tag, match: b, rule: $log ^a app false}",
+            0,
+            0,
+            3,
+        ),
+        ("{name: lua, match: app, call: f, code: 'function f(t, s, r) return 2, s, {r, r} end'}", 0, 3, 6),
+        ("{name: record_modifier, match: app, record: a b}", 0, 0, 3),
+    ] {
+        let (pipeline, mut receiver) = with_steps(steps);
+        let batch = push(&pipeline, &["a1", "ab", "c"]).expect("a source");
+        let account = &pipeline.ledger.accounts().inputs[0];
+        let left: u64 = account.dropped.values().map(|amount| amount.records).sum();
+        let found = (account.routed.records, account.made.records, left);
+        assert_eq!(found, (routed, made, dropped), "{steps}");
+        assert_eq!(account.read.records + account.made.records, account.routed.records + left, "{steps}");
+        pipeline.stop_lingering();
+        let pieces: u32 = requests(&mut receiver).iter().flat_map(|(_, _, parts)| parts).sum();
+        assert_eq!(u64::from(pieces), routed, "{steps}");
+        batch.ticket.settle(pieces);
+        assert!(batch.ticket.is_settled(), "{steps}");
+    }
+}
+
+#[test]
+fn a_source_that_nobody_wants_is_left_out() {
+    let (pipeline, _receiver) = with_steps("{name: grep, match: app, exclude: $TAG ^app}");
+    assert!(push(&pipeline, &["a"]).is_none());
+    // What has another tag by then goes on.
+    let rewrite = "{name: rewrite_tag, match: app, rule: $log ^a out false}";
+    let (pipeline, _receiver) = with_steps(&format!("{rewrite}, {{name: grep, match: app, exclude: $TAG ^app}}"));
+    assert!(push(&pipeline, &["a", "b"]).is_some());
+    let account = &pipeline.ledger.accounts().inputs[0];
+    assert_eq!((account.routed.records, account.dropped["filter"].records), (1, 1));
+}

@@ -103,7 +103,8 @@ fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) 
         has_null: options.enable_flb_null,
     };
     let variables = config.variables.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
-    let settings = Settings { name, code, call: options.call.trim().to_owned(), time_as_table: options.time_as_table, variables };
+    let settings =
+        Settings { name, code, call: options.call.trim().to_owned(), time_as_table: options.time_as_table, variables };
     Some(Box::new(LuaFilter { settings, kinds: Some(kinds), script: None, failures: Arc::default() }))
 }
 
@@ -140,19 +141,21 @@ struct LuaFilter {
 impl Filter for LuaFilter {
     fn plan(&mut self, _: &mut SourceDraft) -> Plan {
         let (settings, kinds) = (&self.settings, &mut self.kinds);
-        let script = self.script.get_or_insert_with(|| match Script::start(settings, kinds.take().unwrap_or_default()) {
-            Ok(script) => Some(Arc::new(Mutex::new(script))),
-            Err(error) => {
-                tracing::error!("the script {} of filter lua does not run: {}", settings.name, first_line(&error));
-                None
-            }
-        });
+        let script =
+            self.script.get_or_insert_with(|| match Script::start(settings, kinds.take().unwrap_or_default()) {
+                Ok(script) => Some(Arc::new(Mutex::new(script))),
+                Err(error) => {
+                    tracing::error!("the script {} of filter lua does not run: {}", settings.name, first_line(&error));
+                    None
+                }
+            });
         let (script, failures) = (script.clone(), Arc::clone(&self.failures));
         Plan::Each(Box::new(LuaEach { script, failures, out: Vec::new() }))
     }
 
     fn counted(&self) -> Vec<Counted<'_>> {
-        let of = |kind, count: &AtomicU64| Counted { metric: "filter_failed", kind, count: count.load(Ordering::Relaxed) };
+        let of =
+            |kind, count: &AtomicU64| Counted { metric: "filter_failed", kind, count: count.load(Ordering::Relaxed) };
         vec![of("error", &self.failures.error), of("result", &self.failures.result)]
     }
 }
@@ -246,7 +249,9 @@ impl Script {
         };
         if let Value::Table(table) = new {
             let (sec, nsec) = (whole(&table.raw_get("sec")?), whole(&table.raw_get("nsec")?));
-            return Ok(sec.zip(nsec).map(|(sec, nsec)| (sec as i64).saturating_mul(1_000_000_000).saturating_add(nsec as i64)));
+            return Ok(sec
+                .zip(nsec)
+                .map(|(sec, nsec)| (sec as i64).saturating_mul(1_000_000_000).saturating_add(nsec as i64)));
         }
         Ok(whole(new).filter(|time| time.is_finite()).map(|time| {
             let same = whole(old) == Some(time);

@@ -28,7 +28,12 @@ fn scripts_change_records() {
         ("", "return 2, ts, r", r#"{"a":"x\"\n","b":null,"l":[1,null,3]}"#, r#"{"a":"x\"\n","l":[1,null,3]}"#),
         (", type_int_key: a", "r.a = 5.75; return 2, ts, r", "{}", r#"{"a":5}"#),
         (", type_array_key: a b", "r.a = {}; r.c = {}; return 2, ts, r", "{}", r#"{"a":[],"c":{}}"#),
-        (", enable_flb_null: on", "r.n = (r.b == flb_null); return 2, ts, r", r#"{"b":null}"#, r#"{"b":null,"n":true}"#),
+        (
+            ", enable_flb_null: on",
+            "r.n = (r.b == flb_null); return 2, ts, r",
+            r#"{"b":null}"#,
+            r#"{"b":null,"n":true}"#,
+        ),
         ("", "r.a = 1/0; return 2, ts, r", "{}", r#"{"a":null}"#),
     ] {
         check(options, code, record, expect);

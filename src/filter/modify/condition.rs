@@ -1,6 +1,6 @@
 //! What must hold for a record to be changed.
 
-use super::super::words::{of_entry, report_wrong};
+use super::super::words::{Split, of_entry, report_wrong};
 use crate::config::{Entry, Report, Section, nearest};
 use crate::record::{Accessor, Batch, Expression, Found};
 
@@ -36,7 +36,7 @@ const NAMES: [(&str, usize); 10] = [
 
 impl Condition {
     pub(super) fn new(section: &Section, entry: &Entry, report: &mut Report) -> Option<Self> {
-        let words = of_entry(section, entry, 2..=3, "key_value_equals KEY TEXT", report)?;
+        let words = of_entry(section, entry, (Split::Quoted, 2..=3), "key_value_equals KEY TEXT", report)?;
         let name = words[0].to_ascii_lowercase();
         let Some((_, count)) = NAMES.iter().find(|(known, _)| *known == name) else {
             let hint = match nearest(&name, NAMES.iter().map(|(name, _)| *name)) {
@@ -76,9 +76,9 @@ impl Condition {
             Test::Equals(accessor, text) => accessor.find(batch, record).is_some_and(|found| {
                 found.string(&mut buffer).is_some_and(|found| found == text.as_bytes()) == self.wanted
             }),
-            Test::Matches(accessor, expression) => accessor
-                .find(batch, record)
-                .is_some_and(|found| matches(expression, found, &mut buffer) == self.wanted),
+            Test::Matches(accessor, expression) => {
+                accessor.find(batch, record).is_some_and(|found| matches(expression, found, &mut buffer) == self.wanted)
+            }
             Test::AllMatch(keys, values) => {
                 let mut all = true;
                 batch.each_member(record, &mut |key, found| {

@@ -14,7 +14,7 @@
 mod condition;
 mod rule;
 
-use super::words::of_entry;
+use super::words::{Split, of_entry};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Entry, Report, Section};
 use crate::record::{Batch, Field, SourceDraft, Value};
@@ -84,7 +84,7 @@ fn read_rule(section: &Section, entry: &Entry, report: &mut Report) -> Option<Ru
         "rename" | "hard_rename" | "copy" | "hard_copy" => (2, "OLD NEW"),
         _ => (1, "KEY"),
     };
-    let words = of_entry(section, entry, words..=words, shape, report)?;
+    let words = of_entry(section, entry, (Split::Quoted, words..=words), shape, report)?;
     Rule::new(section, entry, words, report)
 }
 
@@ -151,7 +151,8 @@ impl Each for ModifyEach {
     }
 
     fn owns_shared(&self) -> bool {
-        self.touches_shared || self.rules.iter().any(|rule| matches!(rule.action, Action::MoveToStart | Action::MoveToEnd))
+        self.touches_shared
+            || self.rules.iter().any(|rule| matches!(rule.action, Action::MoveToStart | Action::MoveToEnd))
     }
 }
 

@@ -292,7 +292,10 @@ impl<'t> Writer<'t> {
                 self.out.push_str(&format!("\\x{{{:X}}}", u32::from(control) & 0x1F));
             }
             'p' | 'P' => {
-                let negated = self.take("{^") || { self.take("{") && false };
+                let negated = self.take("{^");
+                if !negated {
+                    self.take("{");
+                }
                 let name = self.word('}')?;
                 let sign = if negated == (sign == 'P') { 'p' } else { 'P' };
                 self.out.push_str(&format!("\\{sign}{{{name}}}"));

@@ -10,6 +10,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
 use drave::config::{Environment, Report, Syntax, load_text};
 use drave::net::gzip;
+use drave::output::{Limits, OUTPUTS, Output, OutputContext, Pieces};
 use drave::parse::{Defined, Joiner, Multiline, Parser, cri, docker, parser};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
@@ -165,6 +166,73 @@ fn json_encode(bencher: Bencher<'_, '_>) {
     encode();
     let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
     counted.bench_local(encode);
+}
+
+/// As its example of few labels has it: labels and metadata of the source, the text alone.
+fn loki() -> Arc<dyn Output> {
+    output(
+        r#"{name: loki, match: '*', labels: "namespace=$kubernetes['namespace_name'], container=$kubernetes['container_name']", structured_metadata: "pod=$kubernetes['pod_name'], uid=$kubernetes['pod_id']", remove_keys: "kubernetes, time, stream, _p", drop_single_key: raw}"#,
+    )
+}
+
+/// A block as pieces of the output loki.
+fn loki_pieces(output: &dyn Output, batch: &Batch, pieces: &mut Pieces) -> usize {
+    pieces.clear();
+    output.encode_some(batch, 0, pieces, &Limits { bytes_max: usize::MAX, ..output.limits() })
+}
+
+#[divan::bench]
+fn loki_encode(bencher: Bencher<'_, '_>) {
+    let (mut batch, output, mut pieces) = (cri_block(), loki(), Pieces::default());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    loki_pieces(&*output, &batch, &mut pieces);
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(|| loki_pieces(&*output, black_box(&batch), &mut pieces));
+}
+
+/// Protobuf and Snappy.
+#[divan::bench]
+fn loki_body(bencher: Bencher<'_, '_>) {
+    let (mut batch, output, mut pieces) = (cri_block(), loki(), Pieces::default());
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    loki_pieces(&*output, &batch, &mut pieces);
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(|| {
+        let mut body = Vec::new();
+        output.body("", black_box(&pieces), &mut body);
+        body.len()
+    });
+}
+
+/// As the output opensearch writes it, with an id of its place and no dots in keys.
+#[divan::bench]
+fn bulk_encode(bencher: Bencher<'_, '_>) {
+    let mut batch = cri_block();
+    let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
+    cut(&mut batch, bytes, &mut clock, &mut joiner);
+    let output = output("{name: opensearch, match: '*', generate_id: on, replace_dots: on, suppress_type_name: on}");
+    let (limits, mut pieces) = (output.limits(), Pieces::default());
+    let mut encode = || {
+        pieces.clear();
+        output.encode_some(&batch, 0, &mut pieces, &limits);
+        pieces.bytes.len()
+    };
+    encode();
+    let counted = bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new(batch.records.len()));
+    counted.bench_local(encode);
+}
+
+/// An output with these options.
+fn output(section: &str) -> Arc<dyn Output> {
+    let (environment, mut report) = (Environment::default(), Report::default());
+    let text = format!("pipeline: {{outputs: [{section}]}}");
+    let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
+    let section = &config.outputs[0];
+    let plugin = OUTPUTS.iter().find(|plugin| plugin.name == section.name).expect("a plugin");
+    let start = (plugin.configure)(section, &mut report).unwrap_or_else(|| panic!("{report}"));
+    start(&OutputContext { service: &config.service, environment: &environment, terminal: false }).expect("an output")
 }
 
 /// The parser json: members become fields. Lines of the block that are no JSON stay as they are.

@@ -7,7 +7,10 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use support::http::Head;
 use support::logs::ContainerLog;
+use support::loki::{Entry, Push};
+use support::sink::Request;
 use support::tally::Tally;
 
 #[test]
@@ -55,6 +58,38 @@ fn a_container_log_may_be_emptied_or_come_back() {
     assert_eq!(fs::read(&log.path).unwrap(), b"two\n");
     log.delete();
     assert!(!log.path.exists() && log.link.symlink_metadata().is_err());
+}
+
+/// A push of one stream with one entry, written by hand.
+const PUSH: &[u8] =
+    b"\x0a\x20\x0a\x09{a=\"\\\"b\"}\x12\x13\x0a\x05\x08\x02\x10\xac\x02\x12\x02hi\x1a\x06\x0a\x01k\x12\x01v";
+
+fn push(content_type: &str, body: Vec<u8>) -> Result<Push, String> {
+    let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    let head = Head { method: "POST".into(), target: "/loki/api/v1/push".into(), headers };
+    Push::read(&Request { head, body, connection: 0, sni: None, accepted: true })
+}
+
+#[test]
+fn a_loki_reads_both_forms_and_nothing_else() {
+    let snappy = |bytes: &[u8]| snap::raw::Encoder::new().compress_vec(bytes).unwrap();
+    let json = br#"{"streams":[{"stream":{"a":"\"b"},"values":[["2000000300","hi",{"k":"v"}]]}]}"#;
+    for (content_type, body) in [("application/x-protobuf", snappy(PUSH)), ("application/json", json.to_vec())] {
+        let entries = push(content_type, body).unwrap().entries;
+        let pair = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+        let expect =
+            Entry { labels: pair("a", "\"b"), time_ns: 2_000_000_300, line: "hi".into(), metadata: pair("k", "v") };
+        assert_eq!(entries, [expect], "{content_type}");
+    }
+    for (content_type, body) in [
+        ("application/x-protobuf", PUSH.to_vec()),
+        ("application/x-protobuf", snappy(&PUSH[..PUSH.len() - 1])),
+        ("application/x-protobuf", snappy(b"\x0a\x07\x0a\x05{a=b}")),
+        ("application/json", br#"{"streams":[{"stream":{"a":1},"values":[]}]}"#.to_vec()),
+        ("text/plain", json.to_vec()),
+    ] {
+        assert!(push(content_type, body.clone()).is_err(), "{content_type} {body:?}");
+    }
 }
 
 fn text(path: &Path) -> String {

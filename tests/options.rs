@@ -25,9 +25,16 @@ const SAME_DEFAULTS: &[(&str, &str, &str)] = &[
     ("inputs *", "tag", "both make a tag of the plugin's name and its number"),
     ("inputs *", "mem_buf_limit", "0 is no limit"),
     ("inputs *", "storage.type", "without it the service says, whose default is memory"),
+    ("outputs opensearch", "port", "0 is 9200"),
+    ("outputs opensearch", "host", "none is 127.0.0.1"),
+    ("outputs opensearch", "aws_profile", "without it the variable AWS_PROFILE says which, and then it is `default`"),
+    ("outputs es", "port", "0 is 9200"),
+    ("outputs es", "host", "none is 127.0.0.1"),
     ("outputs http", "port", "0 is the port of the scheme"),
     ("outputs http", "host", "none is 127.0.0.1"),
     ("outputs http", "format", "none is json"),
+    ("outputs loki", "host", "none is 127.0.0.1"),
+    ("outputs loki", "port", "0 is 3100"),
 ];
 
 /// One option as the list has it.

@@ -97,6 +97,7 @@ fn help(counter: &str) -> &'static str {
         "output_routed_records" => "Records given to the output",
         "output_delivered_records" => "Records delivered",
         "output_refused_records" => "Records refused by the destination, by reason",
+        "output_changed_records" => "Records changed for the destination to take them, by reason",
         "output_dropped_records" => "Records given up, by reason",
         "output_requests" => "Attempts to send a request",
         "output_body_bytes" => "Bytes of bodies in all attempts",

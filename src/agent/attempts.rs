@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! body ─▶ send ─┬─ delivered ─▶ settled
-//!   ▲           ├─ partly ─▶ what is to be sent again ─┐     the rest is settled or refused
+//!   ▲           ├─ partly ─▶ what is to be sent again ─┐     the rest is settled or refused, or sent in its second form
 //!   │           ├─ again ─▶ wait (jitter, Retry-After) ┤     or back, to the spool
 //!   │           ├─ too large ─▶ two halves ────────────┤     one record alone is refused
 //!   │           └─ refused ─▶ search.rs ───────────────┤     the records that cause it are refused
@@ -40,6 +40,17 @@ enum Step {
     Refused(Finished, Refusal),
     /// To the spool.
     Back(Finished),
+}
+
+/// Takes the last `count` of those that are left; says which.
+fn take_last(rest: &mut [bool], count: usize) -> Vec<bool> {
+    let mut taken = vec![false; rest.len()];
+    let left = (0..rest.len()).rev().filter(|piece| rest[*piece]);
+    let last: Vec<usize> = left.take(count).collect();
+    for piece in last {
+        (rest[piece], taken[piece]) = (false, true);
+    }
+    taken
 }
 
 impl Delivery {
@@ -92,7 +103,7 @@ impl Delivery {
             self.pipeline.ledger.request(self.lane.number, request.body.len());
             let begin = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.lane.output.send(request) => outcome,
+                outcome = self.lane.output.send_pieces(request, &finished.pieces) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             let now = Instant::now();
@@ -104,7 +115,9 @@ impl Delivery {
                     self.lane.recycle(finished.pieces);
                     return Step::Done;
                 }
-                Outcome::Partly { again, refused } => return self.take_apart(finished, &again, refused, now).await,
+                Outcome::Partly { again, refused, unnamed } => {
+                    return self.take_apart(finished, &again, refused, unnamed, now).await;
+                }
                 Outcome::TooLarge => {
                     self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
                     return self.make_smaller(finished, request.body.len()).await;
@@ -150,21 +163,28 @@ impl Delivery {
         finished: Finished,
         again: &[usize],
         refused: Vec<(usize, Refusal)>,
+        unnamed: Option<(usize, Refusal)>,
         now: Instant,
     ) -> Step {
         let memory = &self.pipeline.memory;
         let mut rest = vec![true; finished.pieces.list.len()];
         let mut take = |index: usize| rest.get_mut(index).is_some_and(|rest| std::mem::replace(rest, false));
         let mut by_reason: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-        for (index, Refusal { reason, message }) in refused {
-            if take(index) {
-                by_reason.entry((reason, message)).or_default().push(index);
+        let mut changed = BTreeMap::new();
+        for (index, refusal) in refused.into_iter().filter(|(index, _)| take(*index)) {
+            let mut form = Vec::new();
+            if self.lane.output.second_form(finished.piece(index), &refusal, &mut form) {
+                self.say_changed(&refusal);
+                changed.insert(index, form);
+            } else {
+                by_reason.entry((refusal.reason, refusal.message)).or_default().push(index);
             }
         }
         let mut send_again = vec![false; finished.pieces.list.len()];
         for index in again.iter().copied().filter(|index| take(*index)) {
             send_again[index] = true;
         }
+        let any = unnamed.map(|(count, refusal)| (take_last(&mut rest, count), refusal));
         if rest.contains(&true) {
             self.has_arrived(&finished.key, now);
         }
@@ -174,9 +194,21 @@ impl Delivery {
             let part = finished.part_of(memory, |piece| indices.binary_search(&piece).is_ok());
             self.refuse(part, &Refusal { reason, message }).await;
         }
+        if let Some((taken, refusal)) = any {
+            // Which they are is not known, so these are counted and none is kept as a dead letter.
+            let mut part = finished.part_of(memory, |piece| taken[piece]);
+            self.say_refused(&part, &refusal);
+            self.progress.moved(now);
+            self.leave(&mut part, Left::Refused(&refusal.reason));
+        }
+        let mut next = Vec::new();
+        if !changed.is_empty() {
+            self.pipeline.ledger.retry(self.lane.number, "second_form", changed.len());
+            next.push(finished.changed(memory, &changed));
+        }
         let mut again = finished.part_of(memory, |piece| send_again[piece]);
         if again.pieces.list.is_empty() {
-            return Step::Done;
+            return Step::Instead(next);
         }
         self.pipeline.ledger.retry(self.lane.number, "partly", again.pieces.list.len());
         // Asked again at once, a destination that is short of something would be short of it still.
@@ -184,11 +216,12 @@ impl Delivery {
         let message = format!("{} records of a request were not taken", again.pieces.list.len());
         if self.is_over_the_limit(&again) {
             self.give_up(again, &message).await;
-            return Step::Done;
+            return Step::Instead(next);
         }
         lock(&self.concurrency).cut(now);
         self.say(&message, false, wait);
-        Step::Instead(vec![again])
+        next.push(again);
+        Step::Instead(next)
     }
 
     /// Two halves; a single record cannot be made smaller and is refused.
@@ -222,13 +255,27 @@ impl Delivery {
         self.leave(&mut finished, Left::Refused(&refusal.reason));
     }
 
-    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+    /// May a refusal be said by now?
+    fn says_refusals(&self) -> bool {
         let now = Instant::now();
         let mut said = lock(&self.refused_said);
-        if said.is_some_and(|said| now.duration_since(said) < SAY_REFUSED_EVERY) {
+        let again = said.is_none_or(|said| now.duration_since(said) >= SAY_REFUSED_EVERY);
+        if again {
+            *said = Some(now);
+        }
+        again
+    }
+
+    fn say_changed(&self, Refusal { reason, message }: &Refusal) {
+        if self.says_refusals() {
+            tracing::warn!(output = self.lane.name, reason, "refused, and sent once more in another form: {message}");
+        }
+    }
+
+    fn say_refused(&self, finished: &Finished, refusal: &Refusal) {
+        if !self.says_refusals() {
             return;
         }
-        *said = Some(now);
         let (records, reason) = (finished.pieces.list.len(), &refusal.reason);
         tracing::error!(output = self.lane.name, records, reason, "refused: {}", refusal.message);
     }

@@ -188,7 +188,7 @@ impl Delivery {
     /// Puts what cannot wait into the spool, oldest first.
     async fn spool(&self, work: &mut Work, mut late: Vec<Finished>) {
         let Some(spooling) = &mut work.spooling else { return };
-        let ordered_backlog = self.lane.limits.ordered && spooling.has_backlog();
+        let ordered_backlog = self.goes_in_order() && spooling.has_backlog();
         let after = if work.under_way.is_empty() { SPOOL_AFTER } else { SPOOL_AFTER + OLDER_FIRST };
         // What is under way is older, and may come back.
         let held_up = self.lane.limits.ordered && !work.under_way.is_empty();
@@ -211,6 +211,13 @@ impl Delivery {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.borrow().is_some()
+    }
+
+    /// Must what is older be sent first? Always where the output says so; else as long as the spool's oldest might come too late.
+    pub(super) fn goes_in_order(&self) -> bool {
+        let age = || lock(&self.spool.as_ref()?.status).oldest?.elapsed().ok();
+        let is_late = || self.lane.output.late_max().zip(age()).is_some_and(|(max, age)| age >= max / 2);
+        self.lane.limits.ordered || is_late()
     }
 
     /// Has it waited long enough, or does it take memory that others need, so that it goes to the spool?
@@ -249,7 +256,8 @@ impl Delivery {
 
     async fn next(&self, work: &mut Work, slots: usize) -> Option<Finished> {
         let stopping = self.is_stopping();
-        let spool_next = work.waiting.is_empty() || !work.spool_had_its_turn || self.lane.limits.ordered;
+        let in_order = self.goes_in_order();
+        let spool_next = work.waiting.is_empty() || !work.spool_had_its_turn || in_order;
         if let Some(spooling) = &mut work.spooling
             && spool_next
             && !stopping
@@ -262,7 +270,7 @@ impl Delivery {
             return Some(request);
         }
         // In order means: not before what is older, and that is in the spool.
-        if self.lane.limits.ordered && work.spooling.as_ref().is_some_and(Spooling::has_backlog) && !stopping {
+        if in_order && work.spooling.as_ref().is_some_and(Spooling::has_backlog) && !stopping {
             return None;
         }
         work.spool_had_its_turn = false;

@@ -5,6 +5,7 @@ use super::memory::{Held, Memory};
 use crate::net::Backoff;
 use crate::output::{Piece, Pieces};
 use crate::record::{Source, Ticket};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -118,6 +119,19 @@ impl Finished {
         Self { key: Arc::clone(&self.key), pieces, parts, since, closed, home, retry: self.retry.clone(), held }
     }
 
+    /// A request of the pieces that have another form, in that form.
+    pub(super) fn changed(&self, memory: &Arc<Memory>, forms: &BTreeMap<usize, Vec<u8>>) -> Self {
+        let mut changed = self.part_of(memory, |index| forms.contains_key(&index));
+        let mut pieces = Pieces::default();
+        for (old, form) in changed.pieces.list.iter().zip(forms.values()) {
+            pieces.bytes.extend_from_slice(form);
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, ..*old });
+        }
+        changed.held = memory.hold(self.held.output(), pieces.held_bytes()).with_age_of(&self.held);
+        changed.pieces = pieces;
+        changed
+    }
+
     /// Two requests of about half the records each, in order.
     pub(super) fn halves(&self, memory: &Arc<Memory>) -> [Self; 2] {
         let middle = self.pieces.list.len() / 2;
@@ -165,6 +179,18 @@ pub(super) mod tests {
         }
         assert!(tickets.iter().all(Ticket::is_settled));
         assert_eq!(memory.held(0), 0);
+    }
+
+    #[test]
+    fn pieces_in_another_form_keep_their_tickets() {
+        let memory = Arc::new(Memory::new(1000, 1));
+        let (whole, tickets) = finished(&memory, &["a", "bb", "ccc"], &[1, 1, 1]);
+        let mut changed = whole.changed(&memory, &BTreeMap::from([(0, b"AAAA".to_vec()), (2, Vec::from(b"C"))]));
+        assert_eq!((changed.piece(0), changed.piece(1)), (&b"AAAA"[..], &b"C"[..]));
+        assert_eq!(changed.amount(), Amount { records: 2, bytes: 4 }, "they stand for what they stood for");
+        assert_eq!(memory.held(0), whole.pieces.held_bytes() + changed.pieces.held_bytes());
+        changed.settle();
+        assert_eq!(tickets.iter().map(Ticket::is_settled).collect::<Vec<_>>(), [true, false, true]);
     }
 
     #[test]

@@ -554,6 +554,9 @@ impl Subject for Watched {
                 snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());
+            for (reason, records) in lane.output.changed_records() {
+                snapshot.counter("output_changed_records", &[labels[0], ("reason", reason)], records);
+            }
         }
         self.pipeline.counted(&mut |number, counted| {
             let name = self.filter_names.get(number).map_or("", String::as_str);

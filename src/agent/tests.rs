@@ -10,7 +10,7 @@ use super::request::Finished;
 use super::request::tests::finished;
 use super::route::Match;
 use super::spare::Spare;
-use super::spooling::{SpoolSettings, Spooling};
+use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use crate::config::{OnFull, RetryLimit};
 use crate::output::{Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
 use crate::record::{Batch, Counts, Ticket};
@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 /// Answers in turn; then all is delivered. Keeps the bodies.
@@ -27,9 +27,13 @@ struct Scripted {
     answers: Mutex<VecDeque<Outcome>>,
     bodies: Mutex<Vec<(String, Instant)>>,
     ordered: bool,
+    late_max: Option<Duration>,
 }
 
 impl Output for Scripted {
+    fn late_max(&self) -> Option<Duration> {
+        self.late_max
+    }
     fn limits(&self) -> Limits {
         Limits { bytes_max: 1000, records_max: 1000, linger: None, in_flight: 2, ordered: self.ordered }
     }
@@ -37,6 +41,14 @@ impl Output for Scripted {
         Needs::default()
     }
     fn encode(&self, _batch: &Batch, _record: usize, _out: &mut Vec<u8>) {}
+    /// Small letters can be written large.
+    fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {
+        let has_one = refusal.reason == "small" && piece.is_ascii() && piece != piece.to_ascii_uppercase();
+        if has_one {
+            out.extend_from_slice(&piece.to_ascii_uppercase());
+        }
+        has_one
+    }
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         body.extend_from_slice(&pieces.bytes);
     }
@@ -165,8 +177,12 @@ fn refused() -> Outcome {
 
 #[tokio::test]
 async fn only_what_the_destination_names_is_sent_again() {
-    let first = Outcome::Partly { again: vec![1, 3], refused: vec![(2, refusal("no number")), (99, refusal("?"))] };
-    let second = Outcome::Partly { again: vec![0], refused: Vec::new() };
+    let first = Outcome::Partly {
+        again: vec![1, 3],
+        refused: vec![(2, refusal("no number")), (99, refusal("?"))],
+        unnamed: None,
+    };
+    let second = Outcome::Partly { again: vec![0], refused: Vec::new(), unnamed: None };
     let scene = scene(RetryLimit::Unlimited, vec![first, second]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
@@ -175,8 +191,51 @@ async fn only_what_the_destination_names_is_sent_again() {
 }
 
 #[tokio::test]
+async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
+    let refused = vec![(1, refusal("too old"))];
+    let unnamed = Some((2, refusal("too far behind")));
+    let scene = scene(RetryLimit::Unlimited, vec![Outcome::Partly { again: Vec::new(), refused, unnamed }]);
+    let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["abcde"]);
+    assert_eq!(scene.settled(&tickets), (2, 3, 0));
+}
+
+#[tokio::test]
+async fn a_backlog_that_might_come_too_late_goes_first() {
+    let hour = Duration::from_secs(3600);
+    for (late_max, age, expect) in [
+        (Some(hour), Some(hour / 2), true),
+        (Some(hour), Some(hour / 3), false),
+        (Some(hour), None, false),
+        (None, Some(hour * 9), false),
+    ] {
+        let mut scene = scene(RetryLimit::Unlimited, Vec::new());
+        let delivery = Arc::get_mut(&mut scene.delivery).unwrap();
+        let shared = SpoolShared::default();
+        lock(&shared.status).oldest = age.map(|age| SystemTime::now() - age);
+        delivery.spool = Some(Arc::new(shared));
+        delivery.lane = Arc::new(lane_to(Arc::new(Scripted { late_max, ..Scripted::default() })));
+        assert_eq!(delivery.goes_in_order(), expect, "{late_max:?} {age:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_sent_once_more_in_its_second_form() {
+    let small = |index| (index, Refusal { reason: "small".into(), message: "no".into() });
+    let refused = vec![small(1), (2, refusal("?")), small(3)];
+    let first = Outcome::Partly { again: vec![4], refused, unnamed: None };
+    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None };
+    let scene = scene(RetryLimit::Unlimited, vec![first, second]);
+    let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
+    scene.deliver(request).await;
+    assert_eq!(scene.bodies(), ["abcde", "BD", "e"]);
+    assert_eq!(scene.settled(&tickets), (3, 2, 0), "there is no third");
+}
+
+#[tokio::test]
 async fn a_destination_that_takes_nothing_of_a_request_is_not_asked_without_a_pause() {
-    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new() };
+    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new(), unnamed: None };
     let scene = scene(RetryLimit::Times(3), (0..100).map(|_| nothing()).collect());
     let (request, tickets) = scene.request(&["a", "b"]);
     scene.deliver(request).await;
@@ -228,7 +287,7 @@ fn in_order(answers: Vec<Outcome>) -> Scene {
 
 #[tokio::test]
 async fn in_order_means_that_nothing_is_sent_before_what_came_before_is_settled() {
-    let half = Outcome::Partly { again: vec![1], refused: Vec::new() };
+    let half = Outcome::Partly { again: vec![1], refused: Vec::new(), unnamed: None };
     let scene = in_order(vec![again(), half, again(), Outcome::Delivered]);
     let (requests, tickets): (Vec<_>, Vec<_>) =
         [["a", "b"], ["c", "d"], ["e", "f"]].map(|texts| scene.request(&texts)).into_iter().unzip();

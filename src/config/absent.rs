@@ -88,10 +88,7 @@ const FILTERS: &[(&str, &str)] = &[
 ];
 
 const OUTPUTS: &[(&str, &str)] = &[
-    ("opensearch", LATER),
-    ("elasticsearch", "it is called `es`, and comes in a later version"),
-    ("es", LATER),
-    ("loki", LATER),
+    ("elasticsearch", "it is called `es`"),
     ("cloudwatch_logs", LATER),
     ("s3", LATER),
     ("gelf", LATER),

@@ -13,7 +13,7 @@
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section};
 use crate::parse::{Multiline, OpenBytes, Traces};
-use crate::record::{Batch, Record, SourceDraft, Ticket};
+use crate::record::{Batch, Reading, Record, SourceDraft, Ticket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,7 +116,7 @@ struct Joins {
 impl Filter for Joins {
     fn plan(&mut self, _source: &mut SourceDraft) -> Plan {
         let traces = Traces::new(Arc::clone(&self.multiline), self.bytes_max, &OpenBytes::default());
-        Plan::Each(Box::new(Joining { traces, records: Vec::new(), carried: Vec::new() }))
+        Plan::Each(Box::new(Joining { traces, records: Vec::new(), carried: Vec::new(), reading: Reading::default() }))
     }
 
     fn holds_back(&self) -> bool {
@@ -130,6 +130,8 @@ struct Joining {
     records: Vec<Record>,
     /// Tickets of lines that are in records now: they are settled when the ticket of those is.
     carried: Vec<(Vec<Ticket>, Ticket)>,
+    /// Of the last batch.
+    reading: Reading,
 }
 
 impl Joining {
@@ -153,6 +155,7 @@ impl Joining {
 impl Each for Joining {
     fn apply(&mut self, batch: &mut Batch) {
         self.settle_carried();
+        self.reading = batch.reading;
         std::mem::swap(&mut self.records, &mut batch.records);
         for record in self.records.drain(..) {
             batch.records.push(record);
@@ -171,6 +174,7 @@ impl Each for Joining {
 
     fn idle(&mut self, batch: &mut Batch, now: Instant, at_the_end: bool) {
         self.settle_carried();
+        batch.reading = self.reading;
         match at_the_end {
             true => self.traces.flush_idle(batch, now, Some(LAST_WAIT)),
             false => self.traces.flush_idle(batch, now, None),

@@ -13,9 +13,10 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{sleep, timeout};
 
 use super::connect::Connector;
-use super::error::{NetError, peer};
+use super::error::{DOING_CONNECT, NetError, peer};
 use super::options::ClientOptions;
 use super::proxy::ProxyEnvironment;
 
@@ -54,6 +55,8 @@ pub struct Response {
 pub struct Client {
     pool: legacy::Client<Connector, Full<Bytes>>,
     connector: Connector,
+    /// Sooner than the connector would give up; for those who ask a machine that may not be there.
+    connect_limit: Option<Duration>,
     response_timeout: Duration,
     answer_bytes_max: usize,
 }
@@ -72,6 +75,7 @@ impl Client {
         Ok(Self {
             pool: pool.build(connector.clone()),
             connector,
+            connect_limit: None,
             response_timeout: options.response_timeout.0,
             answer_bytes_max: ANSWER_BYTES_MAX,
         })
@@ -81,6 +85,12 @@ impl Client {
     #[must_use]
     pub fn with_answer_bytes_max(self, bytes_max: usize) -> Self {
         Self { answer_bytes_max: bytes_max, ..self }
+    }
+
+    /// Gives up sooner than the options say: on connecting, and on the answer.
+    pub(super) fn with_limits(self, connect: Option<Duration>, answer: Option<Duration>) -> Self {
+        let response_timeout = answer.map_or(self.response_timeout, |limit| limit.min(self.response_timeout));
+        Self { connect_limit: connect, response_timeout, ..self }
     }
 
     /// One attempt: at most `net.connect_timeout` to connect and `http.response_timeout` for all that follows.
@@ -93,12 +103,21 @@ impl Client {
         let connected = capture_connection(&mut request);
         tokio::select! {
             answer = self.exchange(request, &url) => answer,
-            () = elapsed_since(connected, self.response_timeout) => Err(NetError::Timeout {
-                to: peer(&url),
-                doing: "waiting for the answer",
-                after: Some(self.response_timeout),
-            }),
+            (doing, limit) = self.too_late(connected) => {
+                Err(NetError::Timeout { to: peer(&url), doing, after: Some(limit) })
+            }
         }
+    }
+
+    /// Ends when a limit is reached, and says which.
+    async fn too_late(&self, mut connected: CaptureConnection) -> (&'static str, Duration) {
+        let connecting = connected.wait_for_connection_metadata();
+        let limit = self.connect_limit.unwrap_or(Duration::MAX);
+        if timeout(limit, connecting).await.is_err() {
+            return (DOING_CONNECT, limit);
+        }
+        sleep(self.response_timeout).await;
+        ("waiting for the answer", self.response_timeout)
     }
 
     fn prepare(&self, request: Request<'_>) -> Result<http::Request<Full<Bytes>>, NetError> {
@@ -127,12 +146,6 @@ impl Client {
             read(body, self.answer_bytes_max).await.map_err(|error| NetError::of_exchange(&error, url))?;
         Ok(Response { status: head.status.as_u16(), headers: head.headers, body, cut })
     }
-}
-
-/// Waits for the connection, then for `limit`.
-async fn elapsed_since(mut connected: CaptureConnection, limit: Duration) {
-    drop(connected.wait_for_connection_metadata().await);
-    tokio::time::sleep(limit).await;
 }
 
 /// Up to `bytes_max` of a body, and whether there was more; the connection is not kept then.

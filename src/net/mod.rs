@@ -18,7 +18,10 @@ mod proxy;
 mod snappy;
 mod socket;
 mod tls;
+mod aws;
+mod sign;
 
+pub use aws::{Aws, AwsError, AwsSettings, net_error, with_scheme};
 pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
 pub use compress::gzip;
@@ -26,4 +29,5 @@ pub use connect::Connector;
 pub use error::{Cause, NetError};
 pub use options::{ClientOptions, SourceAddress, TlsVersion};
 pub use proxy::{ProxyEnvironment, ProxyUrl};
+pub use sign::{Signature, sign};
 pub use snappy::snappy;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::error::{NetError, peer};
-use crate::config::OptionValue;
+use crate::config::{Environment, OptionValue};
 
 /// Instance metadata and EKS Pod Identity, over IPv4 and IPv6.
 const ALWAYS_DIRECT: &str = "169.254.0.0/16,fd00:ec2::/32";
@@ -30,6 +30,19 @@ pub struct ProxyEnvironment {
     pub all: Option<String>,
     /// `NO_PROXY`: hosts, domains, addresses and networks, separated by commas; the caller adds the API server.
     pub no: Option<String>,
+}
+
+impl ProxyEnvironment {
+    /// What the variables of the process say.
+    pub fn of(environment: &Environment) -> Self {
+        let get = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name)).map(str::to_owned);
+        Self {
+            http: get(["HTTP_PROXY", "http_proxy"]),
+            https: get(["HTTPS_PROXY", "https_proxy"]),
+            all: get(["ALL_PROXY", "all_proxy"]),
+            no: get(["NO_PROXY", "no_proxy"]),
+        }
+    }
 }
 
 /// `http://[user:password@]host:port`. Its `Debug` leaves the credentials out.

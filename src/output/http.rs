@@ -19,18 +19,18 @@ mod own;
 
 use super::authorization::AuthorizationOptions;
 use super::date::{DateOptions, JsonRecord};
+use super::endpoint::{self, Address, Head};
 use super::msgpack;
 use super::stdout::frame_array;
-use super::{Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Request, Start};
+use super::{Limits, Needs, Outcome, Output, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, Report, Section, Size};
-use crate::net::{Client, ClientOptions, NetError, ProxyEnvironment, gzip, retry_after, snappy};
+use crate::net::{Client, ClientOptions, gzip, snappy};
 use crate::record::{Batch, SourceDraft};
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use own::Own;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
     name: "http",
@@ -147,38 +147,19 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
     let (options, date, mut client) = (options?, date?, client?);
     let (format, own) = (read_format(section, &date, report), Own::read(section, &options, report));
     let headers = headers(section, &options, report);
-    let url = url(section, &options, &client, report);
+    let port = options.port.unwrap_or(if client.tls { 443 } else { 80 });
+    let url = Address { host: &options.host, port, uri: &options.uri }.url(section, &client, report);
     let tag_header = tag_header(section, &options, report);
     let (format, own, mut headers, url, tag_header) = (format?, own?, headers?, url?, tag_header?);
     let tag_header = tag_header.filter(|name| !headers.contains_key(name));
     if own.is_none() {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(format.content_type()));
     }
-    let resolve = |file: &mut Option<String>| {
-        if let Some(file) = file {
-            *file = section.resolve(file).to_string_lossy().into_owned();
-        }
-    };
-    [&mut client.tls_ca_file, &mut client.tls_ca_path, &mut client.tls_crt_file, &mut client.tls_key_file]
-        .into_iter()
-        .for_each(resolve);
+    endpoint::resolve_files(section, &mut client);
     Some(Box::new(move |context| {
-        let client = Client::new(&client, &proxies(context)).map_err(|e| OutputError {
-            message: format!("output http cannot start: {e}"),
-            hint: e.hint().map(str::to_owned),
-        })?;
+        let client = endpoint::client("http", &client, context)?;
         Ok(Arc::new(Http { json: JsonRecord::new(&date), format, own, options, client, headers, tag_header, url }))
     }))
-}
-
-fn proxies(context: &OutputContext<'_>) -> ProxyEnvironment {
-    let get = |names: [&str; 2]| names.into_iter().find_map(|n| context.environment.get(n)).map(str::to_owned);
-    ProxyEnvironment {
-        http: get(["HTTP_PROXY", "http_proxy"]),
-        https: get(["HTTPS_PROXY", "https_proxy"]),
-        all: get(["ALL_PROXY", "all_proxy"]),
-        no: get(["NO_PROXY", "no_proxy"]),
-    }
 }
 
 fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Option<Format> {
@@ -191,22 +172,6 @@ fn read_format(section: &Section, date: &DateOptions, report: &mut Report) -> Op
             let hint = if gelf { "GELF is not there yet; use json_lines".to_owned() } else { hint };
             let at = section.get("format").map(|e| &e.value_at);
             report.error(at, format!("option `format` of output http cannot be `{text}`"), Some(hint));
-            None
-        }
-    }
-}
-
-fn url(section: &Section, options: &HttpOptions, client: &ClientOptions, report: &mut Report) -> Option<Uri> {
-    let port = options.port.unwrap_or(if client.tls { 443 } else { 80 });
-    let host = options.host.trim_matches(['[', ']']);
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let slash = if options.uri.starts_with('/') { "" } else { "/" };
-    match format!("{}://{host}:{port}{slash}{}", client.scheme(), options.uri).parse() {
-        Ok(url) => Some(url),
-        Err(error) => {
-            let at = section.get("uri").or(section.get("host")).map(|e| &e.value_at);
-            let hint = "`host` is a name or an address, `uri` a path such as /in".to_owned();
-            report.error(at, format!("host, port and uri of output http make no URL: {error}"), Some(hint));
             None
         }
     }
@@ -225,56 +190,20 @@ fn tag_header(section: &Section, options: &HttpOptions, report: &mut Report) -> 
     header.ok().map(Some)
 }
 
-/// The headers of all requests, without the content type. What the user writes takes the place of drave's own.
+/// The headers of all requests, without the content type.
 fn headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Option<HeaderMap> {
-    let mut headers = own_headers(section, options, report)?;
-    let agent = HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION")));
-    headers.entry(USER_AGENT).or_insert(agent);
+    let head = Head {
+        headers: &options.header,
+        allow_duplicates: options.allow_duplicated_headers,
+        user: options.http_user.as_deref(),
+        password: &options.http_passwd,
+        token: options.bearer_token.as_deref(),
+    };
+    let mut headers = head.headers(section, report)?;
     if options.compress != Compress::None {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(options.compress.name()));
     }
-    let authorization = match (&options.http_user, &options.bearer_token) {
-        (Some(user), _) => Some(basic(user, &options.http_passwd)),
-        (None, Some(token)) => Some(format!("Bearer {token}")),
-        (None, None) => None,
-    };
-    match authorization.map(HeaderValue::try_from) {
-        Some(Ok(mut value)) => {
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        Some(Err(_)) => {
-            let at = section.get("bearer_token").map(|e| &e.value_at);
-            let hint = "it holds a line end or another control character: was it read from a file with all its lines?";
-            report.error(at, "the bearer token of output http cannot stand in a header", Some(hint.to_owned()));
-            return None;
-        }
-        None => {}
-    }
     Some(headers)
-}
-
-fn own_headers(section: &Section, options: &HttpOptions, report: &mut Report) -> Option<HeaderMap> {
-    let (mut headers, mut good) = (HeaderMap::new(), true);
-    for (entry, header) in section.all("header").zip(&options.header) {
-        let (name, value) = header.split_once(char::is_whitespace).unwrap_or((header, ""));
-        match (HeaderName::try_from(name), HeaderValue::try_from(value.trim())) {
-            (Ok(name), Ok(value)) if options.allow_duplicated_headers => _ = headers.append(name, value),
-            (Ok(name), Ok(value)) => _ = headers.insert(name, value),
-            _ => {
-                let hint = "write the name, a blank and the value: header X-Team shop".to_owned();
-                report.error(Some(&entry.value_at), "option `header` of output http is no header", Some(hint));
-                good = false;
-            }
-        }
-    }
-    good.then_some(headers)
-}
-
-/// `Basic …` of RFC 7617.
-fn basic(user: &str, password: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
 }
 
 struct Http {
@@ -376,21 +305,14 @@ impl Output for Http {
             let attempt = crate::net::Request { method, url: &self.url, headers, body: request.body.clone() };
             match self.client.send(attempt).await {
                 Ok(answer) => judge(answer.status, &answer.headers, &answer.body),
-                Err(error) => failed(&error),
+                Err(error) => endpoint::failed(&error),
             }
         })
     }
 }
 
-fn failed(error: &NetError) -> Outcome {
-    let hint = error.hint().map(|h| format!("; hint: {h}")).unwrap_or_default();
-    let lasting = matches!(error.cause(), crate::net::Cause::Tls | crate::net::Cause::Options);
-    Outcome::Again { after: None, cause: error.cause().as_str().into(), message: format!("{error}{hint}"), lasting }
-}
-
 /// What an answer means.
 fn judge(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
-    let after = || headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| retry_after(text, SystemTime::now()));
     let (hint, lasting) = match status {
         200..=299 => return Outcome::Delivered,
         413 => return Outcome::TooLarge,
@@ -400,19 +322,18 @@ fn judge(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
         300..=399 => ("; hint: redirects are not followed, put the final address into `host` and `uri`", true),
         _ => ("; hint: the server does not take this, its answer says why", true),
     };
-    let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().replace(char::is_control, " ");
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    let (cause, message) = (format!("http_{status}"), format!("the server answered {status}{said}{hint}"));
+    let (cause, message) = (format!("http_{status}"), format!("{}{hint}", endpoint::answered(status, body)));
     match status {
         // What is wrong is in the request: maybe one record of it.
         400 | 422 => Outcome::Refused { cause, message },
-        _ => Outcome::Again { after: after(), cause, message, lasting },
+        _ => Outcome::Again { after: endpoint::asked_wait(headers), cause, message, lasting },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::RETRY_AFTER;
 
     #[test]
     fn answers() {

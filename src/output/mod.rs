@@ -3,12 +3,16 @@
 
 mod authorization;
 mod date;
+mod endpoint;
 mod file;
 mod http;
+mod loki;
 mod msgpack;
 mod null;
+mod opensearch;
 mod printed;
 mod stdout;
+mod strftime;
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
 use crate::record::{Batch, SourceDraft};
@@ -108,6 +112,8 @@ pub enum Outcome {
         again: Vec<usize>,
         /// Pieces that it will never take.
         refused: Vec<(usize, Refusal)>,
+        /// So many more that it will never take, and which these are nobody knows.
+        unnamed: Option<(usize, Refusal)>,
     },
     /// Too many bytes: split it.
     TooLarge,
@@ -142,6 +148,15 @@ pub trait Output: Send + Sync {
     fn limits(&self) -> Limits;
     /// What it looks at.
     fn needs(&self) -> Needs;
+    /// How much later than newer records of the same source a record may arrive; `None`: as late as it likes. A backlog of half that age
+    /// goes before everything else.
+    fn late_max(&self) -> Option<Duration> {
+        None
+    }
+    /// Records that it had to change for the destination to take them, by reason, since the start; for the metrics.
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
     /// Appends what must not share a request with other sources' records.
     fn key(&self, _source: &SourceDraft, _key: &mut String) {}
     /// Does each record say for itself what must not share a request, with [`record_key`](Self::record_key)?
@@ -165,10 +180,19 @@ pub trait Output: Send + Sync {
         }
         batch.records.len()
     }
+    /// Another form of a piece that was refused, in which the destination may take it: appended; `false` when there is none. What it
+    /// appends is sent in the place of the piece, and is refused for good when it has no further form.
+    fn second_form(&self, _piece: &[u8], _refusal: &Refusal, _out: &mut Vec<u8>) -> bool {
+        false
+    }
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome>;
+    /// One attempt, by an output whose answers have to be held against the pieces.
+    fn send_pieces<'a>(&'a self, request: &'a Request, _pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
+        self.send(request)
+    }
 }
 
 /// What outputs are made with.
@@ -218,4 +242,5 @@ pub struct OutputPlugin {
 }
 
 /// Every output there is.
-pub static OUTPUTS: &[OutputPlugin] = &[file::PLUGIN, http::PLUGIN, null::PLUGIN, stdout::PLUGIN];
+pub static OUTPUTS: &[OutputPlugin] =
+    &[opensearch::ES, file::PLUGIN, http::PLUGIN, loki::PLUGIN, null::PLUGIN, opensearch::PLUGIN, stdout::PLUGIN];

@@ -69,8 +69,7 @@ pub(super) fn decode(decodings: &[Decoding], batch: &mut Batch, start: usize) {
 fn decode_field(decodings: &[Decoding], batch: &mut Batch, at: usize, beside: bool) {
     let mut value = batch.fields[at].value;
     let mut decoded = false;
-    for index in 0..decodings.len() {
-        let decoding = &decodings[index];
+    for decoding in decodings {
         if decoding.beside != beside || decoding.key != batch.bytes(batch.fields[at].key) {
             continue;
         }

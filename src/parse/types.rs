@@ -121,11 +121,10 @@ fn is_plain_float(text: &[u8]) -> bool {
 fn integer(text: &[u8]) -> i64 {
     let (negative, digits) = sign(text);
     let digits = digits.iter().take_while(|d| d.is_ascii_digit());
-    let number = digits.fold(0_i64, |n, d| match negative {
+    digits.fold(0_i64, |n, d| match negative {
         true => n.saturating_mul(10).saturating_sub(i64::from(d - b'0')),
         false => n.saturating_mul(10).saturating_add(i64::from(d - b'0')),
-    });
-    number
+    })
 }
 
 fn hex(text: &[u8]) -> u64 {

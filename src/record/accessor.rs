@@ -25,9 +25,12 @@ enum Root {
     Tag(Option<usize>),
 }
 
+/// One step into a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+pub enum Step {
+    /// To the value under a key of a map.
     Key(Box<[u8]>),
+    /// To a value of an array, by its number from 0.
     Item(usize),
 }
 
@@ -87,7 +90,18 @@ impl Accessor {
         reader.accessor().map(|accessor| (accessor, reader.at))
     }
 
-    /// The key of the record that it begins with; none for the tag.
+    /// One that leads through the keys of maps, whatever characters they have: `["kubernetes", "labels", "app"]`. `None` without keys.
+    pub fn of_keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<Self> {
+        let mut keys = keys.into_iter().map(|key| key.as_bytes().into());
+        Some(Self { root: Root::Key(keys.next()?), steps: keys.map(Step::Key).collect() })
+    }
+
+    /// The key of the record that it begins with; `None` where it is about the tag.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.root_key()
+    }
+
+    /// The same.
     pub fn root_key(&self) -> Option<&[u8]> {
         match &self.root {
             Root::Key(key) => Some(key),
@@ -98,6 +112,36 @@ impl Accessor {
     /// Does it lead into a map or an array?
     pub fn is_nested(&self) -> bool {
         !self.steps.is_empty()
+    }
+
+    /// What leads from there to the value.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Its keys and numbers with `_` between them: `kubernetes_labels_app`, `TAG_1`.
+    pub fn joined(&self) -> String {
+        let mut name = match &self.root {
+            Root::Key(key) => String::from_utf8_lossy(key).into_owned(),
+            Root::Tag(None) => "TAG".to_owned(),
+            Root::Tag(Some(part)) => format!("TAG_{part}"),
+        };
+        for step in &self.steps {
+            name.push('_');
+            match step {
+                Step::Key(key) => name.push_str(&String::from_utf8_lossy(key)),
+                Step::Item(number) => name.push_str(&number.to_string()),
+            }
+        }
+        name
+    }
+
+    /// Is the value the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
+        match &self.root {
+            Root::Tag(_) => true,
+            Root::Key(key) => batch.source.draft.shared.iter().any(|s| s.wins && *s.key.as_bytes() == **key),
+        }
     }
 
     /// Does an accessor, rather than plain text, begin with the `$` in front of this?
@@ -308,6 +352,23 @@ pub(super) mod tests {
         ] {
             assert_eq!(Accessor::parse(text).map_err(|e| e.to_string()), Err(expect.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn accessors_are_taken_apart() {
+        for (text, key, steps, joined) in [
+            ("log", Some("log"), 0, "log"),
+            ("$kubernetes['labels']['a.b/c']", Some("kubernetes"), 2, "kubernetes_labels_a.b/c"),
+            ("$events[0]['id']", Some("events"), 2, "events_0_id"),
+            ("$TAG[1]", None, 0, "TAG_1"),
+        ] {
+            let accessor = Accessor::parse(text).expect(text);
+            assert_eq!(accessor.key(), key.map(str::as_bytes), "{text}");
+            assert_eq!((accessor.steps().len(), accessor.joined().as_str()), (steps, joined), "{text}");
+        }
+        let of_keys = Accessor::of_keys(["kubernetes", "labels", "q\""]).expect("keys");
+        assert_eq!(of_keys.find(&batch(), 0), Some(Found::Json(b"7")));
+        assert_eq!(Accessor::of_keys([]), None);
     }
 
     #[test]

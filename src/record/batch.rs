@@ -140,6 +140,17 @@ impl Counts {
     }
 }
 
+/// What a record's place in its file is told apart by, beside its source: what a restart finds again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Hash of the file's first line, or of as much of it as a fingerprint covers. A compressed copy has the same.
+    pub first_line: u64,
+    /// How often the file was written anew since it is followed.
+    pub rewritten: u32,
+    /// When it was read, in nanoseconds since 1970: the time of records that bring none.
+    pub time_ns: i64,
+}
+
 /// Some records of one source, in order.
 #[derive(Debug)]
 pub struct Batch {
@@ -159,6 +170,8 @@ pub struct Batch {
     pub unread: Range<usize>,
     /// The whole of `text` is known to be UTF-8, but for the unread part.
     pub utf8: bool,
+    /// Of which file, and when.
+    pub reading: Reading,
     /// Settles the bytes that the batch was read from.
     pub ticket: Ticket,
     /// For the ledger.
@@ -179,6 +192,7 @@ impl Batch {
             interned: Vec::new(),
             unread: 0..0,
             utf8: false,
+            reading: Reading::default(),
             ticket: Ticket::default(),
             counts: Counts::default(),
             rerouted: Vec::new(),
@@ -197,6 +211,7 @@ impl Batch {
         self.interned.clear();
         self.unread = 0..0;
         self.utf8 = false;
+        self.reading = Reading::default();
         self.ticket = Ticket::default();
         self.counts.clear();
         self.rerouted.clear();

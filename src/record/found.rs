@@ -142,6 +142,14 @@ impl Batch {
         field.or_else(|| shared.map(|s| Found::Json(s.value_json()))).or_else(|| self.virtual_value(record, key))
     }
 
+    /// Has a record this key, as its own or as a shared one?
+    pub fn has_key(&self, record: usize, key: &[u8]) -> bool {
+        let Some(record) = self.records.get(record) else { return false };
+        self.fields_of(record).iter().any(|f| self.bytes(f.key) == key)
+            || self.shared_of(record).iter().any(|s| s.key.as_bytes() == key)
+            || self.virtual_value(record, key).is_some()
+    }
+
     /// What the shape of a record gives beside its fields.
     fn virtual_value<'a>(&'a self, record: &'a Record, key: &[u8]) -> Option<Found<'a>> {
         let mut found = None;
@@ -224,6 +232,7 @@ mod tests {
                 json::push_string(&mut members, key);
                 members.push(b':');
                 value.push_json(&mut members);
+                assert!(batch.has_key(0, key));
                 assert_eq!(batch.find(0, key), Some(value), "{}", String::from_utf8_lossy(key));
             });
             assert_eq!(String::from_utf8_lossy(&members), String::from_utf8_lossy(&sent), "{shape:?}");

@@ -161,7 +161,17 @@ fn push_text(out: &mut Vec<u8>, batch: &Batch, text: &[u8]) {
 
 /// Writes a record's keys and values without the braces. A field hides a shared one of its key, or is hidden by it; the key of
 /// the offset and `drave.truncated` stand there also where a field has that name, as does a date before them. With `comma` one stands in front of the first.
-pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma: bool) {
+pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, comma: bool) {
+    write_members::<false>(out, batch, record, comma);
+}
+
+/// The same with `_` for each dot in a key, at every depth.
+pub fn push_members_without_dots(out: &mut Vec<u8>, batch: &Batch, record: &Record, comma: bool) {
+    write_members::<true>(out, batch, record, comma);
+}
+
+#[inline]
+fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma: bool) {
     let mut sep = |out: &mut Vec<u8>| {
         if std::mem::replace(&mut comma, true) {
             out.push(b',');
@@ -171,7 +181,10 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
         Shape::Fields => {}
         Shape::Line => {
             sep(out);
-            out.extend_from_slice(&batch.source.text_key_json);
+            match WITHOUT_DOTS {
+                true => push_without_dots(out, &batch.source.text_key_json),
+                false => out.extend_from_slice(&batch.source.text_key_json),
+            }
             push_text(out, batch, batch.bytes(record.text));
         }
         Shape::Container => {
@@ -181,16 +194,18 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
     }
     if let Some(key) = batch.source.draft.offset_key.as_ref().filter(|_| !record.owns_place) {
         sep(out);
+        let start = out.len();
         push_string(out, key.as_bytes());
+        replace_dots::<WITHOUT_DOTS>(out, start);
         out.push(b':');
         push_u64(out, record.offset);
     }
     if record.truncated && !record.owns_place {
         sep(out);
-        out.extend_from_slice(b"\"drave.truncated\":true");
+        out.extend_from_slice(if WITHOUT_DOTS { b"\"drave_truncated\":true" } else { b"\"drave.truncated\":true" });
     }
     let fields = batch.fields_of(record);
-    if fields.is_empty() && !record.owns_shared {
+    if !WITHOUT_DOTS && fields.is_empty() && !record.owns_shared {
         let shared = &batch.source.shared_json;
         if !shared.is_empty() {
             sep(out);
@@ -205,9 +220,12 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
             continue;
         }
         sep(out);
+        let start = out.len();
         push_text(out, batch, key);
+        replace_dots::<WITHOUT_DOTS>(out, start);
         out.push(b':');
         match field.value {
+            Value::Json(span) if WITHOUT_DOTS => push_without_dots(out, batch.bytes(span)),
             Value::Json(span) => out.extend_from_slice(batch.bytes(span)),
             Value::Text(span) => push_text(out, batch, batch.bytes(span)),
         }
@@ -215,7 +233,61 @@ pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma
     let hidden = |s: &&Shared| s.wins || !fields.iter().any(|f| batch.bytes(f.key) == s.key.as_bytes());
     for entry in shared.iter().filter(hidden) {
         sep(out);
-        out.extend_from_slice(&entry.json);
+        out.extend_from_slice(if WITHOUT_DOTS { entry.json_without_dots() } else { &entry.json });
+    }
+}
+
+/// In a key that was written from `start` on.
+#[inline]
+fn replace_dots<const WITHOUT_DOTS: bool>(out: &mut [u8], start: usize) {
+    if WITHOUT_DOTS {
+        out[start..].iter_mut().filter(|byte| **byte == b'.').for_each(|byte| *byte = b'_');
+    }
+}
+
+/// Writes JSON with `_` for each dot in a key. A key is a string with a colon behind it.
+pub fn push_without_dots(out: &mut Vec<u8>, json: &[u8]) {
+    if memchr::memchr2(b'.', b'\\', json).is_none() {
+        return out.extend_from_slice(json);
+    }
+    let mut rest = json;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        let end = quote + 1 + string_len(&rest[quote + 1..]);
+        let start = out.len() + quote;
+        out.extend_from_slice(&rest[..end]);
+        rest = &rest[end..];
+        if rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
+            replace_dots::<true>(out, start);
+            replace_escaped_dots(out, start);
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Up to the quote that ends a string, and with it.
+fn string_len(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// A dot may be written as `\u002e`.
+fn replace_escaped_dots(out: &mut Vec<u8>, start: usize) {
+    const ESCAPE: &[u8] = b"\\u002e";
+    let mut at = start;
+    while let Some(escape) = out.get(at..at + ESCAPE.len()) {
+        if escape.eq_ignore_ascii_case(ESCAPE) {
+            out.splice(at..at + ESCAPE.len(), *b"_");
+        } else if escape[0] == b'\\' {
+            at += 1;
+        }
+        at += 1;
     }
 }
 
@@ -273,6 +345,41 @@ mod tests {
             push_utf8(&mut out, text.as_bytes());
             let back: String = serde_json::from_slice(&out).expect("valid JSON");
             proptest::prop_assert_eq!(back, text);
+        });
+    }
+
+    #[test]
+    fn dots_of_keys_are_replaced() {
+        for (json, expect) in [
+            (r#"{"a.b":"c.d","e":[{"f.g.":1.5},"h.i"]}"#, r#"{"a_b":"c.d","e":[{"f_g_":1.5},"h.i"]}"#),
+            (r#"{"a.b" : {"c.d":"\"x.y\":1"}}"#, r#"{"a_b" : {"c_d":"\"x.y\":1"}}"#),
+            (r#"{"a\u002Eb\\u002e":"\u002e"}"#, r#"{"a_b\\u002e":"\u002e"}"#),
+            (r#"{"a\"b.c":"."}"#, r#"{"a\"b_c":"."}"#),
+            ("1.5", "1.5"),
+            (r#""a.b""#, r#""a.b""#),
+        ] {
+            let mut out = Vec::new();
+            push_without_dots(&mut out, json.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&out), expect);
+        }
+    }
+
+    #[test]
+    fn dots_are_replaced_as_in_a_tree() {
+        let text = || "[ab.:\"\\\\{}]{0,6}";
+        proptest::proptest!(|(keys in proptest::collection::vec(text(), 1..6), value in text())| {
+            let mut tree = serde_json::Value::String(value);
+            for key in keys {
+                tree = serde_json::json!({ "x": [tree.clone()], key: tree });
+            }
+            let mut draft = crate::record::SourceDraft::default();
+            draft.share("k.k", tree, false);
+            let mut out = vec![b'{'];
+            push_without_dots(&mut out, &draft.shared[0].json);
+            out.push(b'}');
+            let expect = [b"{", draft.shared[0].json_without_dots(), b"}"].concat();
+            let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).expect("valid JSON");
+            proptest::prop_assert_eq!(read(&out), read(&expect));
         });
     }
 

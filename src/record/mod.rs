@@ -15,8 +15,8 @@ mod template;
 mod ticket;
 pub mod time;
 
-pub use accessor::{Accessor, AccessorError};
-pub use batch::{Batch, Counts, Record, Shape, Span, Stream};
+pub use accessor::{Accessor, AccessorError, Step};
+pub use batch::{Batch, Counts, Reading, Record, Shape, Span, Stream};
 pub use expression::{Expression, Groups, STEPS_MAX};
 pub use field::{Field, Value};
 pub use found::Found;

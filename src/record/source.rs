@@ -2,8 +2,8 @@
 
 use super::json;
 use serde_json::Value;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Why records are not delivered; the `reason` label of the metrics.
@@ -78,6 +78,8 @@ pub struct Shared {
     pub wins: bool,
     /// `"key":value`, for outputs to splice in.
     pub json: Vec<u8>,
+    /// The same without dots in keys, made when it is asked for.
+    without_dots: OnceLock<Vec<u8>>,
 }
 
 /// Set by a filter that knows something new of a source: it is planned again before more of it is read.
@@ -140,6 +142,25 @@ impl Shared {
         }
         self.json.get(at + 2..).unwrap_or_default()
     }
+
+    /// `"key":value` with `_` for each dot in a key, at every depth; of two keys that become one the last counts.
+    pub fn json_without_dots(&self) -> &[u8] {
+        self.without_dots.get_or_init(|| {
+            let mut json = Vec::new();
+            json::push_string(&mut json, self.key.replace('.', "_").as_bytes());
+            json.push(b':');
+            json.extend_from_slice(without_dots(&self.value).to_string().as_bytes());
+            json
+        })
+    }
+}
+
+fn without_dots(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.replace('.', "_"), without_dots(value))).collect(),
+        Value::Array(list) => list.iter().map(without_dots).collect(),
+        other => other.clone(),
+    }
 }
 
 impl SourceDraft {
@@ -156,7 +177,7 @@ impl SourceDraft {
         rendered.push(b':');
         rendered.extend_from_slice(value.to_string().as_bytes());
         self.shared.retain(|s| s.key != key);
-        self.shared.push(Shared { key: key.to_owned(), value, wins, json: rendered });
+        self.shared.push(Shared { key: key.to_owned(), value, wins, json: rendered, without_dots: OnceLock::new() });
     }
 }
 

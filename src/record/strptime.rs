@@ -205,10 +205,11 @@ fn take_number(text: &str, width: usize) -> Option<(i64, &str)> {
 
 /// A full or three-letter name, in any case: its number and what follows.
 fn take_name<'t>(text: &'t str, names: &[&str]) -> Option<(i64, &'t str)> {
-    let starts = |name: &str| text.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
-    let full = names.iter().position(|n| starts(n)).map(|i| (i, names[i].len()));
-    let (index, len) = full.or_else(|| names.iter().position(|n| starts(&n[..3])).map(|i| (i, 3)))?;
-    Some((index as i64, &text[len..]))
+    let head = text.get(..3)?;
+    let index = names.iter().position(|name| name[..3].eq_ignore_ascii_case(head))?;
+    let full = names[index];
+    let is_full = text.get(..full.len()).is_some_and(|head| head.eq_ignore_ascii_case(full));
+    Some((index as i64, &text[if is_full { full.len() } else { 3 }..]))
 }
 
 /// `+02:00`, `-0730`, `Z`, `EST`: seconds east of UTC and what follows.

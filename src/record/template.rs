@@ -46,9 +46,31 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// The value of one accessor.
+    pub fn of(accessor: Accessor) -> Self {
+        Self(vec![Part::Value(accessor)])
+    }
+
+    /// Its accessors, in order.
+    pub fn accessors(&self) -> impl Iterator<Item = &Accessor> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Value(accessor) => Some(accessor),
+            Part::Text(_) => None,
+        })
+    }
+
     /// Is there no accessor in it?
     pub fn is_plain(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
+    /// Is the text the same for all records of a batch that do not own what is shared?
+    pub fn is_shared(&self, batch: &Batch) -> bool {
+        let is_shared = |part: &Part| match part {
+            Part::Text(_) => true,
+            Part::Value(accessor) => accessor.is_shared(batch),
+        };
+        self.0.iter().all(is_shared)
     }
 
     /// Appends what stands between the accessors.

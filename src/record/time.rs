@@ -177,26 +177,38 @@ fn push_double(out: &mut Vec<u8>, time_ns: u64) {
     }
 }
 
-fn push_padded(out: &mut Vec<u8>, number: u64, width: u32) {
-    (0..width).rev().for_each(|place| out.push(b'0' + (number / 10u64.pow(place) % 10) as u8));
+/// Writes the lowest digits of a number.
+#[inline]
+pub fn push_padded<const DIGITS: usize>(out: &mut Vec<u8>, mut number: u64) {
+    let mut text = [0; DIGITS];
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+/// `2024-03-01T10:00:00` of seconds since 1970.
+pub fn civil_text(seconds: i64) -> [u8; 19] {
+    let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
+    let second = seconds.rem_euclid(DAY);
+    let mut text = *b"0000-00-00T00:00:00";
+    let parts = [(5, month), (8, day), (11, second / 3600), (14, second / 60 % 60), (17, second % 60)];
+    let year = year.clamp(0, 9999);
+    for (at, number) in [(0, year / 100), (2, year % 100)].into_iter().chain(parts) {
+        text[at] = b'0' + (number / 10) as u8;
+        text[at + 1] = b'0' + (number % 10) as u8;
+    }
+    text
 }
 
 /// `2024-03-01T10:00:00.123456`.
 fn push_civil(out: &mut Vec<u8>, time_ns: i64, between: u8) {
-    let seconds = time_ns.div_euclid(BILLION);
-    let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
-    let second = seconds.rem_euclid(DAY) as u64;
-    push_padded(out, year.clamp(0, 9999) as u64, 4);
-    for (sign, number) in [(b'-', month as u64), (b'-', day as u64), (between, second / 3600)] {
-        out.push(sign);
-        push_padded(out, number, 2);
-    }
-    for number in [second / 60 % 60, second % 60] {
-        out.push(b':');
-        push_padded(out, number, 2);
-    }
+    let mut text = civil_text(time_ns.div_euclid(BILLION));
+    text[10] = between;
+    out.extend_from_slice(&text);
     out.push(b'.');
-    push_padded(out, time_ns.rem_euclid(BILLION) as u64 / 1_000, 6);
+    push_padded::<6>(out, time_ns.rem_euclid(BILLION) as u64 / 1_000);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a destination got, as items: how records were batched into requests is not compared.
 
+use super::support::loki::{Entry, Push};
 use super::support::sink::Request;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ pub(crate) fn of_request(request: &Request) -> Vec<Value> {
     let items = match target {
         _ if path.contains("_bulk") => Some(bulk(path, &request.body)),
         _ if target.ends_with("PutLogEvents") => log_events(request),
-        "" if path.contains("/loki/") && request.body.starts_with(b"{") => loki_entries(request),
+        "" if path.contains("/loki/") => loki_entries(request),
         "" => Some(records(request)),
         // Creating groups and streams is the agent's own business.
         _ => Some(Vec::new()),
@@ -55,17 +56,12 @@ fn log_events(request: &Request) -> Option<Vec<Value>> {
 }
 
 fn loki_entries(request: &Request) -> Option<Vec<Value>> {
-    let body: Value = serde_json::from_slice(&request.body).ok()?;
-    let tenant = request.head.header("x-scope-orgid");
-    let mut items = Vec::new();
-    for stream in body.get("streams")?.as_array()? {
-        for value in stream.get("values")?.as_array()? {
-            let metadata = value.get(2).cloned().unwrap_or_else(|| json!({}));
-            let (labels, ts, line) = (stream.get("stream")?, value.get(0)?, value.get(1)?);
-            items.push(json!({ "tenant": tenant, "labels": labels, "ts": ts, "line": line, "metadata": metadata }));
-        }
-    }
-    Some(items)
+    let push = Push::read(request).ok()?;
+    let item = |entry: &Entry| {
+        let Entry { labels, time_ns, line, metadata } = entry;
+        json!({ "tenant": push.tenant, "labels": labels, "ts": time_ns.to_string(), "line": line, "metadata": metadata })
+    };
+    Some(push.entries.iter().map(item).collect())
 }
 
 fn records(request: &Request) -> Vec<Value> {
@@ -109,7 +105,7 @@ fn bodies_of_all_destinations() {
         (
             request(
                 "/loki/api/v1/push",
-                &[("x-scope-orgid", "me")],
+                &[("x-scope-orgid", "me"), ("content-type", "application/json")],
                 "{\"streams\":[{\"stream\":{\"job\":\"x\"},\"values\":[[\"1\",\"line\"],[\"2\",\"other\",{\"k\":\"v\"}]]}]}",
             ),
             json!([

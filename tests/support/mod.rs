@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a broken fake server shall fail the test at once")]
 
 pub mod agent;
+pub mod bulk;
 pub mod code;
 pub mod fluent_bit;
 pub mod http;
 pub mod logs;
+pub mod loki;
 pub mod net;
 pub mod node;
 pub mod proxy;

@@ -71,7 +71,12 @@ impl Site {
 
     pub fn start(self, outputs: &[String]) -> Running {
         let config = self.config(outputs);
-        Running { logs: self.path("logs"), agent: Agent::start_in(self.folder, &config), admin: self.admin }
+        self.start_on(&config)
+    }
+
+    /// With a configuration that was made of [`config`](Self::config).
+    pub fn start_on(self, config: &str) -> Running {
+        Running { logs: self.path("logs"), agent: Agent::start_in(self.folder, config), admin: self.admin }
     }
 }
 

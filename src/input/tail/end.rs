@@ -139,6 +139,7 @@ impl Follower {
         let mut cutting = Cutting { settings, charset, clock, joiner, offset, now_ns };
         let start = cutting.lines(&mut self.batch);
         let consumed = cutting.last_line(&mut self.batch, start..got, mark);
+        self.batch.reading = file.reading(now_ns);
         self.hand_over(id, index, got, consumed);
     }
 
@@ -178,8 +179,9 @@ impl Follower {
         let settings = &self.inputs[chain.input];
         self.batch.reset(&chain.source, key_names(settings));
         make_records(settings, &mut chain.joiner, &mut self.batch);
-        self.context.pipe.push(&mut self.batch);
         let index = chain.files.len() - 1;
+        self.batch.reading = chain.files[index].reading(0);
+        self.context.pipe.push(&mut self.batch);
         let end = chain.files[index].read;
         chain.files[index].progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);

@@ -8,6 +8,7 @@
 
 use super::progress::Progress;
 use crate::parse::encoding::Charset;
+use crate::record::Reading;
 use crate::state::{FINGERPRINT_MAX, Fingerprint};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{Stat, fstat};
@@ -56,6 +57,10 @@ pub(super) struct TailFile {
     pub(super) fingerprint: Fingerprint,
     /// Its first two bytes, maybe a byte order mark.
     pub(super) first: Option<[u8; 2]>,
+    /// The hash of its first line.
+    first_line: FirstLine,
+    /// How often it was written anew.
+    rewritten: u32,
     /// The next byte to read.
     pub(super) read: u64,
     /// Up to here was looked and found no further line end.
@@ -92,6 +97,22 @@ pub(super) fn first_two(head: &[u8]) -> Option<[u8; 2]> {
     head.first_chunk().copied()
 }
 
+/// The hash of a file's first line, or of as much of it as a fingerprint covers: it does not change when the file grows.
+#[derive(Debug, Clone, Copy, Default)]
+struct FirstLine {
+    hash: u64,
+    whole: bool,
+}
+
+impl FirstLine {
+    fn of(head: &[u8]) -> Self {
+        let head = &head[..head.len().min(FINGERPRINT_MAX as usize)];
+        let end = memchr::memchr(b'\n', head);
+        let whole = end.is_some() || head.len() == FINGERPRINT_MAX as usize;
+        Self { hash: xxhash_rust::xxh3::xxh3_64(&head[..end.unwrap_or(head.len())]), whole }
+    }
+}
+
 /// The first bytes of a file, as many as a fingerprint covers.
 pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
     let mut room = [0; FINGERPRINT_MAX as usize];
@@ -117,7 +138,7 @@ impl TailFile {
         let offset = if offset > stat.st_size as u64 { 0 } else { offset };
         let head = head(&file)?;
         let mut new = Self::new(seq, Content::Plain(file), path, &stat, offset);
-        (new.fingerprint, new.first) = (fingerprint(&head), first_two(&head));
+        new.begins_with(&head);
         new.size = stat.st_size as u64;
         Ok(new)
     }
@@ -135,7 +156,7 @@ impl TailFile {
         let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
         let content = Content::Gzip { decoder, ahead: Vec::new(), end: skipped < offset };
         let mut new = Self::new(seq, content, path, &stat, skipped);
-        (new.fingerprint, new.first) = (fingerprint(head), first_two(head));
+        new.begins_with(head);
         (new.size, new.expected) = (u64::MAX, expected);
         new.gone = Some(Instant::now());
         Ok(new)
@@ -151,6 +172,8 @@ impl TailFile {
             inode: stat.st_ino,
             fingerprint: Fingerprint::default(),
             first: None,
+            first_line: FirstLine::default(),
+            rewritten: 0,
             read: offset,
             looked: offset,
             size: 0,
@@ -166,6 +189,27 @@ impl TailFile {
             skipping: false,
             progress: Progress::new(offset),
         }
+    }
+
+    fn begins_with(&mut self, head: &[u8]) {
+        (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
+        self.first_line = FirstLine::of(head);
+    }
+
+    /// What tells apart what was read of it, in this moment.
+    pub(super) fn reading(&mut self, time_ns: i64) -> Reading {
+        Reading { first_line: self.first_line(), rewritten: self.rewritten, time_ns }
+    }
+
+    /// What was read last may hold more of that line than the last look at the file found.
+    fn first_line(&mut self) -> u64 {
+        if let (Content::Plain(file), false) = (&self.content, self.first_line.whole) {
+            let mut room = [0; FINGERPRINT_MAX as usize];
+            if let Ok(head) = head_in(file, &mut room) {
+                self.first_line = FirstLine::of(head);
+            }
+        }
+        self.first_line.hash
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -233,7 +277,7 @@ impl TailFile {
             return Ok(Look::Rewritten { unread, before });
         }
         if head.len() > known {
-            (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
+            self.begins_with(head);
             self.progress.dirty = true;
         }
         if size > self.size {
@@ -247,8 +291,9 @@ impl TailFile {
 
     /// Returns how far the old content is settled.
     fn begin_anew(&mut self, size: u64, head: &[u8], now: Instant) -> Progress {
-        (self.fingerprint, self.first) = (fingerprint(head), first_two(head));
+        self.begins_with(head);
         (self.read, self.looked, self.size) = (0, 0, size);
+        self.rewritten += 1;
         self.skipping = false;
         self.grown = now;
         self.unread_since = (size > 0).then_some(now);
@@ -364,6 +409,20 @@ pub(super) fn raise_open_files_limit() {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[test]
+    fn the_first_line_is_the_same_however_much_was_there() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"first l").expect("written");
+        let mut read = TailFile::plain(1, file.reopen().expect("opened"), file.path().into(), 0).expect("a file");
+        file.write_all(b"ine\nsecond\n").expect("written");
+        let hash = read.first_line();
+        assert_eq!(hash, FirstLine::of(b"first line").hash);
+        let mut again = TailFile::plain(2, file.reopen().expect("opened"), file.path().into(), 11).expect("a file");
+        assert_eq!(again.first_line(), hash);
+        let (long, longer) = (vec![b'a'; 1024], vec![b'a'; 3000]);
+        assert_eq!(FirstLine::of(&long).hash, FirstLine::of(&longer).hash);
+    }
 
     #[test]
     fn a_file_that_became_shorter_since_it_was_looked_at_has_nothing_unread() {

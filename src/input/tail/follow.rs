@@ -241,6 +241,7 @@ impl Follower {
         self.batch.reset(&chain.source, key_names(settings));
         let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;
         let mut want = settings.block_bytes();
+        let time_ns = now_ns();
         let (block, consumed) = loop {
             let got = match file.fill(&mut self.batch.text, want) {
                 Ok(got) => got,
@@ -257,7 +258,7 @@ impl Follower {
                 clock: &mut self.clock,
                 joiner: &mut chain.joiner,
                 offset: file.read,
-                now_ns: now_ns(),
+                now_ns: time_ns,
             };
             if file.skipping {
                 let (skipped, is_over) = cutting.skip(&mut self.batch);
@@ -281,6 +282,7 @@ impl Follower {
         if !self.read_errors.is_empty() {
             self.read_errors.remove(&file.seq);
         }
+        self.batch.reading = file.reading(time_ns);
         self.hand_over(id, index, block, consumed);
         Step::Read
     }

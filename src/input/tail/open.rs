@@ -195,7 +195,7 @@ impl Follower {
             let Some(chain) = self.chains.get_mut(&id) else { return };
             let settings = &self.inputs[chain.input];
             self.batch.reset(&chain.source, key_names(settings));
-            let file = &chain.files[index];
+            let file = &mut chain.files[index];
             let read = file.read_again(*start, end - start, &mut self.batch.text);
             if let Err(error) = read {
                 tracing::error!(path = %file.path.display(), "cannot read an open record again: {error}");
@@ -209,6 +209,7 @@ impl Follower {
             let lines = cutting.lines(&mut self.batch);
             // The last piece of a file may have no line end.
             cutting.last_line(&mut self.batch, lines..whole, false);
+            self.batch.reading = file.reading(now_ns);
             self.context.pipe.push(&mut self.batch);
             let at = file.read;
             chain.files[index].progress.push(self.batch.ticket.clone(), at);

@@ -8,9 +8,9 @@
 //! What a record says must not lead out of the folder, nor anywhere that nobody thought of: `..` and control characters are
 //! refused, in `file` also what some file systems do not take.
 
-use super::strftime::{check_strftime, push_strftime};
 use super::{FileOptions, OnProblem};
 use crate::config::{Report, Section};
+use crate::output::strftime::{HINT, check_strftime, push_strftime};
 use crate::record::{Batch, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ impl Name {
         let dated = dated && text.contains('%');
         if let Err(directive) = check_strftime(if dated { text } else { "" }) {
             let what = format!("option `{key}` of output file has the unknown date `%{directive}`");
-            report.error(at, what, Some("known are Y y m d e H M S j s F T D R b a and %%".into()));
+            report.error(at, what, Some(HINT.into()));
             return None;
         }
         match Template::parse(text) {

@@ -14,7 +14,6 @@
 mod append;
 mod destination;
 mod format;
-mod strftime;
 
 use super::{Limits, Needs, Outcome, Output, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Report, Section, Size};

@@ -60,8 +60,8 @@ pub(super) struct Trace {
 #[derive(Debug)]
 pub struct Traces {
     pub(super) multiline: Arc<Multiline>,
-    pub(super) open: Vec<Box<Trace>>,
-    pub(super) spare: Option<Box<Trace>>,
+    pub(super) open: Vec<Trace>,
+    pub(super) spare: Option<Trace>,
     pub(super) limit: usize,
     pub(super) next_id: u64,
     pub(super) total: OpenBytes,
@@ -159,12 +159,12 @@ impl Traces {
         let stream = self.stream_of(batch);
         let is_over =
             |trace: &Trace| trace.stream == stream && group.is_none_or(|group| group == trace.group.as_slice());
-        if let Some(mut at) = self.open.iter().position(|trace| is_over(trace))
+        if let Some(mut at) = self.open.iter().position(&is_over)
             && let Some(line) = batch.records.pop()
         {
             loop {
                 self.close(at, batch, false);
-                match self.open.iter().position(|trace| is_over(trace)) {
+                match self.open.iter().position(&is_over) {
                     Some(next) => at = next,
                     None => break,
                 }

@@ -1,0 +1,307 @@
+//! What Loki's answers mean. With 400 it says which entries it did not take; the others it has stored.
+//!
+//! ```text
+//! entry for stream '{app="web"}' has timestamp too old: 2024-03-01T10:00:00Z, oldest acceptable timestamp is: …
+//! entry with timestamp 2024-03-01 10:00:00.123 +0000 UTC ignored, reason: 'entry too far behind, …',
+//! user 'shop', total ignored: 7 out of 10 for stream: {app="web"}
+//! Max entry size '262144' bytes exceeded for stream '{app="web"}' while adding an entry with length '300000' bytes
+//! entry for stream '{app="web", …}' has 16 label names; limit 15
+//! ```
+//! (Loki 3: `pkg/validation/validate.go`, `pkg/ingester/stream.go`.)
+
+use super::body::entries;
+use super::piece::Entry;
+use crate::output::{Outcome, Pieces, Refusal, endpoint};
+use crate::record::json_read;
+use crate::record::time::{Rfc3339, days_from_civil};
+use http::HeaderMap;
+use regex::{Captures, Regex};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// What an answer means for the pieces of its request.
+pub(super) fn judge(status: u16, headers: &HeaderMap, body: &[u8], pieces: &Pieces) -> Outcome {
+    let text = String::from_utf8_lossy(body);
+    let (hint, lasting) = match status {
+        260 => {
+            let message = format!(
+                "{}; hint: the tenant is blocked there, or its logs are not wanted: see `block_ingestion_until` of its limits",
+                endpoint::answered(status, body)
+            );
+            return Outcome::Unfit { reason: "http_260", message };
+        }
+        200..=299 => return Outcome::Delivered,
+        413 => return Outcome::TooLarge,
+        // An answer of Loki's inner parts to a request that its front let pass.
+        400 | 500 if text.contains("larger than max") => return Outcome::TooLarge,
+        400 => return refused(&text, body, pieces),
+        408 | 425 | 429 | 500..=599 => ("", false),
+        401 | 403 => ("; hint: check the credentials, and `tenant_id` where Loki has tenants", true),
+        404 | 405 => ("; hint: check `uri`, which is /loki/api/v1/push unless a gateway has another", true),
+        300..=399 => ("; hint: redirects are not followed, put the final address into `host` and `uri`", true),
+        _ => ("; hint: Loki does not take this, its answer says why", true),
+    };
+    let message = format!("{}{hint}", endpoint::answered(status, body));
+    Outcome::Again { after: endpoint::asked_wait(headers), cause: format!("http_{status}"), message, lasting }
+}
+
+fn refused(text: &str, body: &[u8], pieces: &Pieces) -> Outcome {
+    let message = endpoint::answered(400, body);
+    let entries: Vec<Entry<'_>> = entries(pieces).collect();
+    let named = Named::read(text, &entries);
+    if !named.understood {
+        return Outcome::Refused { cause: "http_400".into(), message };
+    }
+    let refusal = Refusal { reason: "http_400".into(), message };
+    let left = entries.len() - named.entries.len();
+    let unnamed = Some((named.unnamed.min(left), refusal.clone())).filter(|(count, _)| *count > 0);
+    let refused = named.entries.into_iter().map(|index| (index, refusal.clone())).collect();
+    Outcome::Partly { again: Vec::new(), refused, unnamed }
+}
+
+/// The entries that an answer is about.
+#[derive(Debug, Default)]
+struct Named {
+    entries: BTreeSet<usize>,
+    /// Told by number only.
+    unnamed: usize,
+    /// Anything in it was understood.
+    understood: bool,
+}
+
+macro_rules! pattern {
+    ($name:ident, $text:literal) => {
+        #[allow(clippy::expect_used, reason = "a constant, which a test compiles")]
+        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($text).expect("a pattern"));
+    };
+}
+
+pattern!(AGE, r"stream '(?<stream>\{.*?\})' has timestamp too (?<age>old|new): (?<time>[-0-9T:.]+Z)");
+pattern!(IGNORED, r"entry with timestamp (?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \+0000 UTC ignored");
+pattern!(BEHIND, r"too far behind.*?oldest acceptable timestamp is: (?<time>[-0-9T:.]+Z)");
+pattern!(TOTAL, r"total ignored: (?<count>\d+) out of \d+ for stream: (?<stream>\{.*\})");
+pattern!(LONG, r"(?i)max entry size '(?<max>\d+)' bytes exceeded for stream '(?<stream>\{.*?\})'");
+pattern!(
+    STREAM,
+    r"(?i)stream '(?<a>\{.*?\})' has (?:\d+ label names|label name too long|label value too long|duplicate label)|error parsing labels '(?<b>.*?)' with error|missing required labels .*? for stream (?<c>\{.*?\})"
+);
+pattern!(
+    METADATA,
+    r"stream '(?<stream>\{.*?\})' (?:has structured metadata too large: '\d+' bytes, limit: '(?<bytes>\d+)'|has too many structured metadata labels: '\d+', limit: '(?<count>\d+)'|includes structured metadata)"
+);
+
+impl Named {
+    fn read(text: &str, entries: &[Entry<'_>]) -> Self {
+        let mut named = Self::default();
+        AGE.captures_iter(text).for_each(|found| named.age(&found, entries));
+        named.behind(text, entries);
+        for found in LONG.captures_iter(text) {
+            let max = found["max"].parse().unwrap_or(usize::MAX);
+            named.of_stream(&found["stream"], entries, |entry| entry.line.len() > max);
+        }
+        for found in STREAM.captures_iter(text) {
+            let stream = ["a", "b", "c"].into_iter().find_map(|name| found.name(name)).map_or("", |m| m.as_str());
+            named.of_stream(stream, entries, |_| true);
+        }
+        for found in METADATA.captures_iter(text) {
+            let limit = |name| found.name(name).and_then(|m| m.as_str().parse::<usize>().ok());
+            named.of_stream(&found["stream"], entries, |entry| match (limit("bytes"), limit("count")) {
+                (Some(max), _) => text_bytes(entry.metadata) > max,
+                (_, Some(max)) => members(entry.metadata).len() > max,
+                _ => !entry.metadata.is_empty(),
+            });
+        }
+        named
+    }
+
+    /// What is too old, or too new, is so for all streams of a tenant. Times are told in whole seconds.
+    fn age(&mut self, found: &Captures<'_>, entries: &[Entry<'_>]) {
+        let Some(time) = Rfc3339::default().parse(found["time"].as_bytes()) else { return };
+        self.understood = true;
+        let is_meant = |entry: &Entry<'_>| match &found["age"] {
+            "old" => entry.time_ns < time + SECOND,
+            _ => entry.time_ns >= time,
+        };
+        self.entries.extend(indices(entries, is_meant));
+    }
+
+    /// Entries that are too far behind the newest of their stream: some with their time, the others by their number. Most of those are older
+    /// than what is told to be acceptable.
+    fn behind(&mut self, text: &str, entries: &[Entry<'_>]) {
+        let mut before = 0;
+        for total in TOTAL.captures_iter(text) {
+            self.understood = true;
+            let part = &text[before..total.get_match().start()];
+            before = total.get_match().end();
+            let count = total["count"].parse().unwrap_or(0);
+            let stream = Labels::read(&total["stream"]);
+            let of_stream: Vec<usize> = indices(entries, |entry| stream.holds(entry.labels)).collect();
+            let times: Vec<i64> = IGNORED.captures_iter(part).filter_map(|found| go_time(&found["time"])).collect();
+            let mut meant: Vec<usize> =
+                of_stream.iter().copied().filter(|index| times.contains(&entries[*index].time_ns)).collect();
+            if let Some(oldest) =
+                BEHIND.captures(part).and_then(|found| Rfc3339::default().parse(found["time"].as_bytes()))
+            {
+                let older = of_stream.iter().rev().filter(|index| entries[**index].time_ns < oldest);
+                let more: Vec<usize> = older.copied().filter(|index| !meant.contains(index)).collect();
+                meant.extend(more);
+            }
+            meant.truncate(count);
+            self.unnamed += count - meant.len();
+            self.entries.extend(meant);
+        }
+    }
+
+    fn of_stream(&mut self, stream: &str, entries: &[Entry<'_>], is_meant: impl Fn(&Entry<'_>) -> bool) {
+        let stream = Labels::read(stream);
+        let meant: Vec<usize> = indices(entries, |entry| is_meant(entry) && stream.holds(entry.labels)).collect();
+        self.understood = true;
+        if meant.is_empty() {
+            self.unnamed += 1;
+        }
+        self.entries.extend(meant);
+    }
+}
+
+fn indices<'e>(entries: &'e [Entry<'_>], wanted: impl Fn(&Entry<'_>) -> bool + 'e) -> impl Iterator<Item = usize> + 'e {
+    entries.iter().enumerate().filter(move |(_, entry)| wanted(entry)).map(|(index, _)| index)
+}
+
+/// The labels of a stream as an answer writes them: sorted, and maybe with one that Loki found itself.
+struct Labels(Vec<(String, String)>);
+
+impl Labels {
+    fn read(text: &str) -> Self {
+        pattern!(LABEL, r#"([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)""#);
+        let label = |found: Captures<'_>| (found[1].to_owned(), unescaped(&found[2]));
+        Self(LABEL.captures_iter(text).map(label).collect())
+    }
+
+    /// Are these an entry's labels?
+    fn holds(&self, labels: &[u8]) -> bool {
+        let is_there = |name: &str, value: &Value| self.0.iter().any(|(n, v)| n == name && value.as_str() == Some(v));
+        members(labels).iter().all(|(name, value)| is_there(name, value))
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::new();
+    match json_read::unescape(text.as_bytes(), &mut out) {
+        Some(()) => String::from_utf8_lossy(&out).into_owned(),
+        None => text.to_owned(),
+    }
+}
+
+fn members(json: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice(json).unwrap_or_default()
+}
+
+/// Bytes of names and values, as Loki counts them.
+fn text_bytes(json: &[u8]) -> usize {
+    members(json).iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
+}
+
+/// `2024-03-01 10:00:00.123456789` in UTC, as Go prints times.
+fn go_time(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+    let days = days_from_civil(number(0..4)?, number(5..7)?, number(8..10)?);
+    let seconds = days * 86_400 + number(11..13)? * 3_600 + number(14..16)? * 60 + number(17..19)?;
+    let fraction = text.get(20..).unwrap_or_default();
+    let nanos: i64 = format!("{fraction:0<9.9}").parse().ok()?;
+    seconds.checked_mul(SECOND)?.checked_add(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::piece::push_head;
+    use super::*;
+    use crate::output::Piece;
+
+    const AT: i64 = 1_709_287_200 * SECOND;
+
+    /// Entries of two streams: `web` at 0 and 10 s and a long one, `db` at 0 s and one hour later.
+    fn pieces() -> Pieces {
+        let mut pieces = Pieces::default();
+        let (web, db) = (r#"{"job":"x","app":"w\"eb"}"#, r#"{"app":"db"}"#);
+        let long = "l".repeat(100);
+        for (labels, metadata, time_ns, line) in [
+            (web, "", AT + 5, "a"),
+            (db, "", AT, "b"),
+            (web, r#"{"pod":"web-1","n":"1"}"#, AT + 10 * SECOND, "c"),
+            (db, "", AT + 3600 * SECOND, "d"),
+            (web, "", AT + 11 * SECOND, &long),
+        ] {
+            push_head(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes(), time_ns);
+            pieces.bytes.extend_from_slice(line.as_bytes());
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+        }
+        pieces
+    }
+
+    #[test]
+    fn the_entries_that_an_answer_names_are_refused() {
+        let web = r#"{app="w\"eb", job="x", service_name="web"}"#;
+        let old = "has timestamp too old: 2024-03-01T10:00:00Z, oldest acceptable timestamp is: 2024-03-01T10:00:05Z";
+        let ignored = "entry with timestamp 2024-03-01 10:00:00.000000005 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: 2024-03-01T10:00:00Z, oldest acceptable timestamp is: 2024-03-01T10:00:11Z',\n";
+        for (text, named, unnamed) in [
+            (format!("entry for stream '{web}' {old}"), vec![0, 1], 0),
+            (
+                "2 errors like: entry for stream '{app=\"db\"}' has timestamp too new: 2024-03-01T11:00:00Z".into(),
+                vec![3],
+                0,
+            ),
+            (format!("{ignored}user 'fake', total ignored: 1 out of 3 for stream: {web}"), vec![0], 0),
+            (format!("{ignored}user 'fake', total ignored: 2 out of 3 for stream: {web}"), vec![0, 2], 0),
+            (format!("{ignored}user 'fake', total ignored: 3 out of 3 for stream: {web}\n"), vec![0, 2], 1),
+            (
+                format!(
+                    "Max entry size '99' bytes exceeded for stream '{web}' while adding an entry with length '100' bytes"
+                ),
+                vec![4],
+                0,
+            ),
+            ("entry for stream '{app=\"db\"}' has 16 label names; limit 15".into(), vec![1, 3], 0),
+            ("stream '{app=\"other\"}' has label value too long: 'x'".into(), vec![], 1),
+            (format!("Error parsing labels '{web}' with error: 1:2: parse error"), vec![0, 2, 4], 0),
+            (format!("stream '{web}' has too many structured metadata labels: '2', limit: '1'. Please"), vec![2], 0),
+            (format!("stream '{web}' has structured metadata too large: '15' bytes, limit: '8' bytes"), vec![2], 0),
+            (format!("stream '{web}' includes structured metadata, but this feature is disallowed"), vec![2], 0),
+        ] {
+            let Outcome::Partly { again, refused, unnamed: other } =
+                judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
+            else {
+                panic!("{text}")
+            };
+            let refused: Vec<usize> = refused.into_iter().map(|(index, _)| index).collect();
+            assert_eq!((refused, other.map_or(0, |(count, _)| count)), (named, unnamed), "{text}");
+            assert!(again.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_other_answers_mean() {
+        let judge = |status, body: &str| judge(status, &HeaderMap::new(), body.as_bytes(), &pieces());
+        assert!(matches!(judge(204, ""), Outcome::Delivered));
+        assert!(matches!(judge(200, ""), Outcome::Delivered));
+        assert!(matches!(judge(260, "ingestion blocked"), Outcome::Unfit { reason: "http_260", .. }));
+        assert!(matches!(judge(413, ""), Outcome::TooLarge));
+        assert!(matches!(judge(500, "received message larger than max (5 vs. 4)"), Outcome::TooLarge));
+        assert!(matches!(judge(400, "unexpected EOF"), Outcome::Refused { .. }));
+        for (status, expect) in [(503, false), (429, false), (401, true), (404, true), (302, true), (409, true)] {
+            let Outcome::Again { lasting, message, cause, .. } = judge(status, "why") else { panic!("{status}") };
+            assert_eq!((lasting, cause), (expect, format!("http_{status}")));
+            assert!(message.contains("why"), "{message}");
+        }
+    }
+
+    #[test]
+    fn no_answer_panics() {
+        let (pieces, headers) = (pieces(), HeaderMap::new());
+        proptest::proptest!(|(text in "(entry with timestamp |9999-99-99 99:99:99|stream '|total ignored: 99 out of 9 for stream: |too old: |\\PC|\\{a=\"b\"\\}'| has ){0,20}")| {
+            judge(400, &headers, text.as_bytes(), &pieces);
+        });
+    }
+}

@@ -1,0 +1,413 @@
+//! Grafana Loki.
+//!
+//! ```yaml
+//! outputs:
+//!   - name: loki
+//!     match: 'kube.*'
+//!     host: loki-gateway.logging.svc
+//!     port: 80
+//!     labels: namespace=$kubernetes['namespace_name'], app=$kubernetes['labels']['app'], container=$kubernetes['container_name']
+//!     structured_metadata: pod=$kubernetes['pod_name'], node=$kubernetes['host']
+//!     remove_keys: kubernetes, time, stream, _p
+//!     drop_single_key: raw       # the text alone
+//! ```
+//! A request holds entries of many streams. It is protobuf in Snappy, or with `compress gzip` JSON.
+
+mod answer;
+mod body;
+mod key_value;
+mod labels;
+mod line;
+mod pairs;
+mod piece;
+mod sources;
+mod streams;
+mod time;
+
+use super::endpoint::{self, Address, Head};
+use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Piece, Pieces, Request, Start};
+use crate::config::{Duration, List, Report, Section, Size};
+use crate::net::{Client, ClientOptions, gzip, snappy};
+use crate::record::{Accessor, Batch, SourceDraft};
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use labels::{Change, Labels, Scratch};
+use line::{Line, LineFormat, SingleKey, TextAlone};
+use sources::{Known, Sources};
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use streams::Streams;
+
+pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
+    name: "loki",
+    about: "Sends records to Grafana Loki.",
+    options: &[LokiOptions::OPTIONS, ClientOptions::OPTIONS],
+    deviations: &[LokiOptions::DEVIATIONS, ClientOptions::DEVIATIONS],
+    configure,
+};
+
+crate::option_enum! {
+    /// The form of a body.
+    pub enum Compress {
+        /// Protobuf in one block of Snappy.
+        Snappy = "snappy",
+        /// JSON, compressed.
+        Gzip = "gzip",
+        /// JSON as it is.
+        None = "none" | "off" | "false",
+    }
+}
+
+crate::options! {
+    /// What is special to the output.
+    pub struct LokiOptions {
+        /// The server.
+        host: String, "host", default "127.0.0.1";
+        /// Its port.
+        port: u16, "port", default "3100";
+        /// The path of a push.
+        uri: String, "uri", default "/loki/api/v1/push";
+        /// The tenant, in the header `X-Scope-OrgID`.
+        tenant_id: String, "tenant_id", optional;
+        /// A record accessor: the text there is the record's tenant. Records that have none there are of `tenant_id`.
+        tenant_id_key: String, "tenant_id_key", optional;
+        /// Labels, with commas between them: `job=app`, `ns=$kubernetes['namespace_name']`, or `$stream`, which is named after the key. What
+        /// is missing in a record is left out; without any label it is `job=fluent-bit`.
+        labels: List, "labels", default "";
+        /// Keys whose values are labels, under their names.
+        label_keys: List, "label_keys", default "";
+        /// A JSON file of keys with the labels that their values are: `{"kubernetes":{"pod_name":"pod"}}`.
+        label_map_path: String, "label_map_path", optional;
+        /// Structured metadata, written as `labels` are.
+        structured_metadata: List, "structured_metadata", default "";
+        /// Maps whose members are structured metadata.
+        structured_metadata_map_keys: List, "structured_metadata_map_keys", default "";
+        /// All labels of the pod are labels.
+        auto_kubernetes_labels: bool, "auto_kubernetes_labels", default "false";
+        /// Keys that are not in the line. Those of labels and metadata are not either.
+        remove_keys: List, "remove_keys", default "";
+        /// A line of a single key is its value alone: `on` as JSON, `raw` text without quotes.
+        drop_single_key: SingleKey, "drop_single_key", default "off";
+        /// `json`, or `key_value`: `key="value"` with blanks between them.
+        line_format: LineFormat, "line_format", default "json";
+        /// `snappy`: protobuf, the cheapest. `gzip`: JSON. `none`: JSON as it is. In Fluent Bit JSON without compression.
+        compress: Compress, "compress", default "snappy";
+        /// Of gzip: 1 (quick) to 9 (small).
+        compress_level: u16, "compress_level", default "1";
+        /// Labels that an entry may have, as Loki's `max_label_names_per_series`. Further ones become structured metadata.
+        labels_max: u16, "labels_max", default "15";
+        /// Streams that are written to within an hour; 0 for any number. Of further ones only the fixed labels are left, the others become
+        /// structured metadata.
+        streams_max: u32, "streams_max", default "1000";
+        /// A header, as in `header X-Team shop`; may be given several times.
+        header: String, "header", repeated;
+        /// The user of basic authentication.
+        http_user: String, "http_user", optional;
+        /// Their password.
+        http_passwd: String, "http_passwd", default "";
+        /// A bearer token.
+        bearer_token: String, "bearer_token", optional;
+        /// Encoded bytes in one request, before compression. Gateways often take no more than 1 to 4 MB.
+        batch_bytes_max: Size, "batch_bytes_max", default "1MiB";
+        /// How long a request waits for more records.
+        linger: Duration, "linger", default "1s";
+        /// Requests under way at once.
+        in_flight_max: u16, "in_flight_max", default "4";
+    }
+    no_effect {
+        "buffer_size": "answers are read as far as they are needed";
+        "tenant_id_key_error_handling": "what of one tenant is not taken is sent again alone, so there is nothing to choose";
+    }
+    deviations {
+        "the wire format": "is protobuf in Snappy unless `compress gzip` asks for JSON: it costs a fraction";
+        "requests": "hold the streams of many files, by size (`batch_bytes_max`) and time (`linger`), not one for each chunk and tag, nor a stream for each record";
+        "400": "counts the entries that Loki names as refused (`http_400`); there the whole chunk counts as lost";
+        "260": "the answer for a blocked tenant is a loss, which is counted as refused and said; there it is success";
+        "413": "splits the request until it is taken";
+        "names of `labels`": "are made valid as those of `label_keys` are, or Loki would refuse the stream";
+        "labels over `labels_max`, streams over `streams_max`": "become structured metadata, said once and counted (`drave_output_changed_records_total`); Loki would refuse them";
+        "a time in whole seconds or milliseconds": "takes its lower digits from the container's line where there is one: Loki drops what is equal in time and text";
+        "`label_map_path`": "with a file that cannot be read stops the start";
+    }
+}
+
+/// The tenant of a request.
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+/// Loki takes entries up to an hour behind the newest of their stream (half of `max_chunk_age`).
+const LATE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
+/// Capacity above which the memory of a body is not kept.
+const PLAIN_BYTES_MAX: usize = 4 << 20;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn configure(section: &Section, report: &mut Report) -> Option<Start> {
+    let options = LokiOptions::from_section(section, report);
+    let client = ClientOptions::from_section(section, report);
+    let (options, mut client) = (options?, client?);
+    let labels = Labels::read(section, &options, report);
+    let removed = pairs::read_accessors(section, "remove_keys", &options.remove_keys.0, report);
+    let tenant_key: Vec<String> = options.tenant_id_key.iter().cloned().collect();
+    let tenant_key = pairs::read_accessors(section, "tenant_id_key", &tenant_key, report);
+    let url = Address { host: &options.host, port: options.port, uri: &options.uri }.url(section, &client, report);
+    let headers = headers(section, &options, report);
+    let (labels, removed, tenant_key, url, headers) = (labels?, removed?, tenant_key?, url?, headers?);
+    endpoint::resolve_files(section, &mut client);
+    let map = options.label_map_path.as_ref().map(|path| section.resolve(path));
+    Some(Box::new(move |context| {
+        let mut labels = labels;
+        if let Some(path) = map {
+            read_map(&path).and_then(|map| labels.add_map(&map)).map_err(|why| OutputError {
+                message: format!("output loki cannot take {} of `label_map_path`: {why}", path.display()),
+                hint: Some(
+                    "it holds keys and the names of their labels: {\"kubernetes\":{\"pod_name\":\"pod\"}}".into(),
+                ),
+            })?;
+        }
+        let mut line = Line::new(options.line_format, options.drop_single_key);
+        labels.used().chain(&removed).for_each(|accessor| line.remove(accessor));
+        let working = Mutex::new(Working::new(options.streams_max as usize));
+        let plain = Mutex::default();
+        let client = endpoint::client("loki", &client, context)?;
+        let tenant_key = tenant_key.into_iter().next();
+        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, plain }))
+    }))
+}
+
+fn read_map(path: &Path) -> Result<serde_json::Value, String> {
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
+}
+
+fn headers(section: &Section, options: &LokiOptions, report: &mut Report) -> Option<HeaderMap> {
+    let head = Head {
+        headers: &options.header,
+        allow_duplicates: true,
+        user: options.http_user.as_deref(),
+        password: &options.http_passwd,
+        token: options.bearer_token.as_deref(),
+    };
+    let mut headers = head.headers(section, report)?;
+    let content_type = if options.compress == Compress::Snappy { "application/x-protobuf" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if options.compress == Compress::Gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Some(headers)
+}
+
+struct Loki {
+    labels: Labels,
+    line: Line,
+    tenant_key: Option<Accessor>,
+    options: LokiOptions,
+    client: Client,
+    headers: HeaderMap,
+    url: Uri,
+    /// Taken once per batch.
+    working: Mutex<Working>,
+    /// The memory of the last body before compression.
+    plain: Mutex<Vec<u8>>,
+}
+
+/// What encoding needs to remember.
+struct Working {
+    sources: Sources,
+    streams: Streams,
+    scratch: Scratch,
+    /// Records by what was changed.
+    changed: [(Change, u64); 2],
+}
+
+impl Working {
+    fn new(streams_max: usize) -> Self {
+        Self {
+            sources: Sources::default(),
+            streams: Streams::new(streams_max),
+            scratch: Scratch::default(),
+            changed: [(Change::Labels, 0), (Change::Streams, 0)],
+        }
+    }
+}
+
+/// What the records of one batch are encoded with.
+struct Pass<'w> {
+    known: &'w mut Known,
+    streams: &'w mut Streams,
+    scratch: &'w mut Scratch,
+    changed: &'w mut [(Change, u64); 2],
+    alone: TextAlone,
+    now: Instant,
+}
+
+impl Loki {
+    /// Looks at what the records of a batch have in common.
+    fn begin<'w>(&self, batch: &Batch, working: &'w mut Working) -> Pass<'w> {
+        let Working { sources, streams, scratch, changed } = working;
+        let known = sources.of(batch, &self.labels, &self.line);
+        let now = Instant::now();
+        // A stream that is written to must not be taken for idle.
+        known.streams().for_each(|stream| _ = streams.admit(stream, now));
+        Pass { known, streams, scratch, changed, alone: self.line.text_alone(batch), now }
+    }
+
+    #[inline]
+    fn push(&self, batch: &Batch, record: usize, pass: &mut Pass<'_>, out: &mut Vec<u8>) {
+        let Pass { known, streams, scratch, changed, alone, now } = pass;
+        let kind = known.kind(&batch.records[record]);
+        if kind.is_none_or(|kind| known.made(kind).is_none()) {
+            self.labels.make(batch, record, streams, *now, scratch);
+            if let Some(kind) = kind.filter(|_| scratch.made.changed != Some(Change::Streams)) {
+                known.keep(kind, &scratch.made);
+            }
+        }
+        let made = kind.and_then(|kind| known.made(kind)).unwrap_or(&scratch.made);
+        piece::push_head(out, &made.labels, &made.metadata, time::of_entry(batch, record));
+        self.line.push(out, batch, record, *alone, &known.cleaned);
+        if let Some(change) = made.changed {
+            self.count(change, changed);
+        }
+    }
+
+    /// Said once, and counted.
+    #[cold]
+    fn count(&self, change: Change, changed: &mut [(Change, u64); 2]) {
+        let Some((_, count)) = changed.iter_mut().find(|(own, _)| *own == change) else { return };
+        *count += 1;
+        if *count > 1 {
+            return;
+        }
+        let (host, options) = (&self.options.host, &self.options);
+        match change {
+            Change::Labels => tracing::warn!(
+                host,
+                "labels over {} of an entry, or too long, become structured metadata; hint: choose fewer labels, or raise `labels_max` as Loki's `max_label_names_per_series`",
+                options.labels_max
+            ),
+            Change::Streams => tracing::warn!(
+                host,
+                "more than {} streams: further ones have fixed labels only, the others become structured metadata; hint: a label takes many values, move it to `structured_metadata`, or raise `streams_max`",
+                options.streams_max
+            ),
+        }
+    }
+}
+
+impl Output for Loki {
+    fn limits(&self) -> Limits {
+        Limits {
+            bytes_max: self.options.batch_bytes_max.0.clamp(1, 64 << 20) as usize,
+            records_max: usize::MAX,
+            linger: Some(self.options.linger.0),
+            in_flight: usize::from(self.options.in_flight_max.max(1)),
+            ordered: false,
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { text: true }
+    }
+
+    fn late_max(&self) -> Option<std::time::Duration> {
+        Some(LATE_MAX)
+    }
+
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        let [(_, labels), (_, streams)] = lock(&self.working).changed;
+        vec![("labels_max", labels), ("streams_max", streams)]
+    }
+
+    fn key(&self, _source: &SourceDraft, key: &mut String) {
+        if let (None, Some(tenant)) = (&self.tenant_key, &self.options.tenant_id) {
+            key.push_str(tenant);
+        }
+    }
+
+    fn keys_records(&self) -> bool {
+        self.tenant_key.is_some()
+    }
+
+    fn record_key(&self, batch: &Batch, record: usize, key: &mut String) {
+        let found = self.tenant_key.as_ref().and_then(|accessor| accessor.find(batch, record));
+        if let Some(text) = found.filter(|found| found.is_string()) {
+            text.push_text(key);
+        }
+        if key.is_empty() {
+            key.push_str(self.options.tenant_id.as_deref().unwrap_or_default());
+        }
+    }
+
+    fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
+        let working = &mut *lock(&self.working);
+        self.push(batch, record, &mut self.begin(batch, working), out);
+    }
+
+    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+        let working = &mut *lock(&self.working);
+        let mut pass = self.begin(batch, working);
+        for record in from..batch.records.len() {
+            self.push(batch, record, &mut pass, &mut pieces.bytes);
+            let source_bytes = batch.records[record].bytes;
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+            if pieces.bytes.len() >= limits.bytes_max || pieces.list.len() >= limits.records_max {
+                return record + 1;
+            }
+        }
+        batch.records.len()
+    }
+
+    fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+        let mut plain = std::mem::take(&mut *lock(&self.plain));
+        plain.clear();
+        match self.options.compress {
+            Compress::Snappy => {
+                body::push_protobuf(pieces, &mut plain);
+                snappy(&plain, body);
+            }
+            Compress::Gzip => {
+                body::push_json(pieces, &mut plain);
+                gzip(u32::from(self.options.compress_level), &plain, body);
+            }
+            Compress::None => body::push_json(pieces, body),
+        }
+        if plain.capacity() <= PLAIN_BYTES_MAX {
+            *lock(&self.plain) = plain;
+        }
+    }
+
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        static NONE: LazyLock<Pieces> = LazyLock::new(Pieces::default);
+        self.send_pieces(request, &NONE)
+    }
+
+    fn send_pieces<'a>(&'a self, request: &'a Request, pieces: &'a Pieces) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let tenanted = match HeaderValue::try_from(&*request.key) {
+                _ if request.key.is_empty() => None,
+                Ok(tenant) => {
+                    let mut headers = self.headers.clone();
+                    headers.insert(TENANT, tenant);
+                    Some(headers)
+                }
+                Err(_) => {
+                    let message =
+                        "a record's tenant cannot stand in a header; hint: look at `tenant_id_key`".to_owned();
+                    return Outcome::Unfit { reason: "tenant", message };
+                }
+            };
+            let headers = tenanted.as_ref().unwrap_or(&self.headers);
+            let (method, url, body) = (Method::POST, &self.url, request.body.clone());
+            match self.client.send(crate::net::Request { method, url, headers, body }).await {
+                Ok(answer) => answer::judge(answer.status, &answer.headers, &answer.body, pieces),
+                Err(error) => endpoint::failed(&error),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use drave::config::{Environment, Report, Syntax, load_text};
 use drave::filter::{Each, FILTERS, FilterConfig, Plan};
 use drave::net::gzip;
 use drave::output::{Limits, OUTPUTS, Output, OutputContext, Pieces};
-use drave::parse::{Joiner, JsonParser, Parser, cri, docker};
+use drave::parse::{Defined, Joiner, Multiline, Parser, cri, docker, parser};
 use drave::record::time::{DateFormat, Rfc3339, push_date};
 use drave::record::{Batch, KeyNames, Record, Shape, Source, SourceDraft, Span, Ticket, json};
 use drave::spool::{Frame, Part, Piece, Spool, SpoolOptions, Sync};
@@ -114,8 +114,7 @@ fn partial_join(bencher: Bencher<'_, '_>) {
     let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
     over_block(bencher, pieces_block(), move |batch, end| {
         cut(batch, end, &mut clock, &mut joiner);
-        joiner.opened.clear();
-        joiner.closed.clear();
+        joiner.take_notes();
     });
 }
 
@@ -126,7 +125,7 @@ fn merging(options: &str) -> Box<dyn Each> {
     let mut report = Report::default();
     let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
     let plugin = FILTERS.iter().find(|plugin| plugin.name == "kubernetes").expect("a filter");
-    let filter = (plugin.configure)(&config.filters[0], &FilterConfig { parsers: &[], variables: &[] }, &mut report);
+    let filter = (plugin.configure)(&config.filters[0], &FilterConfig::of(&config), &mut report);
     let tag = format!("kube.var.log.containers.web_shop_app-{}.log", "0123456789abcdef".repeat(4));
     let mut draft = SourceDraft { tag, ..SourceDraft::default() };
     match filter.expect("no mistake").plan(&mut draft) {
@@ -327,16 +326,48 @@ fn json_fields(bencher: Bencher<'_, '_>) {
         source.push_text(out);
         out.push(b'\n');
     });
-    let parser = JsonParser::plain();
+    let parser = parser("json", &[]).expect("it is built in");
+    over_block(bencher, batch, move |batch, end| parse_lines(&*parser, batch, end));
+}
+
+fn parse_lines(parser: &dyn Parser, batch: &mut Batch, end: usize) {
+    let mut at = 0;
+    while let Some(len) = memchr::memchr(b'\n', &batch.text[at..end]) {
+        let text = Span::new(at, at + len);
+        batch.records.push(Record { text, shape: Shape::Line, ..Record::default() });
+        let record = batch.records.len() - 1;
+        let _ = parser.parse(batch, record);
+        at += len + 1;
+    }
+}
+
+/// Six groups, a time and two types, over nginx's access lines.
+const ACCESS: &str = r#"parsers: [{name: access, format: regex, types: 'code:integer size:integer', time_key: time, time_format: '%d/%b/%Y:%H:%M:%S %z',
+  regex: '^(?<remote>\S+) - (?<user>\S+) \[(?<time>[^\]]*)\] "(?<request>[^"]*)" (?<code>\d+) (?<size>\d+)'}]"#;
+
+#[divan::bench]
+fn parse_regex(bencher: Bencher<'_, '_>) {
+    let config = load_text(ACCESS, Syntax::Yaml, &Environment::default(), &mut Report::default());
+    let parser = parser("access", &config.parsers).expect("it is defined");
+    over_block(bencher, batch_of(Lines::push_access), move |batch, end| {
+        batch.forget_text(end);
+        parse_lines(&*parser, batch, end);
+    });
+}
+
+/// One record in ten is a trace of twelve lines.
+#[divan::bench]
+fn cri_and_java(bencher: Bencher<'_, '_>) {
+    let batch = batch_of(|source, out| {
+        (0..9).for_each(|_| source.push_cri(out));
+        source.push_trace(out, 12);
+    });
+    let defined = Defined { parsers: &[], multiline_parsers: &[] };
+    let java = Arc::new(Multiline::named(["java"].into_iter(), defined).expect("it is built in"));
+    let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX).with_traces(Some(&java)));
     over_block(bencher, batch, move |batch, end| {
-        let mut at = 0;
-        while let Some(len) = memchr::memchr(b'\n', &batch.text[at..end]) {
-            let text = Span::new(at, at + len);
-            batch.records.push(Record { text, shape: Shape::Line, ..Record::default() });
-            let record = batch.records.len() - 1;
-            let _ = parser.parse(batch, record);
-            at += len + 1;
-        }
+        cut(batch, end, &mut clock, &mut joiner);
+        joiner.take_notes();
     });
 }
 

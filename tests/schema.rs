@@ -228,7 +228,7 @@ fn values_and_keys() {
         (input("parser_1: a"), true),
         (input("parser_x: a"), false),
         (input("multiline: off"), true),
-        (input("multiline: on"), false),
+        (input("multiline: on"), true),
         (input("db.sync: FULL"), true),
         (input("db.sync: sometimes"), false),
         (input("processors: {logs: [{name: grep, regex: a b}]}"), true),

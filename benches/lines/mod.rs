@@ -65,6 +65,32 @@ impl Lines {
         out.push(b'\n');
     }
 
+    /// Appends an access line as nginx writes it.
+    pub(crate) fn push_access(&mut self, out: &mut Vec<u8>) {
+        let (number, client, page) = (self.next, self.random(250), self.random(10_000));
+        self.next += 1;
+        let _ = writeln!(
+            out,
+            r#"10.0.3.{client} - - [20/Nov/2026:08:{:02}:{:02} +0000] "GET /api/v1/items/{page}?seq={number} HTTP/1.1" {} {} "https://shop.example/cart" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36""#,
+            number / 60 % 60,
+            number % 60,
+            200 + self.random(300),
+            self.random(50_000),
+        );
+    }
+
+    /// Appends a trace of Java in the CRI format.
+    pub(crate) fn push_trace(&mut self, out: &mut Vec<u8>, lines: usize) {
+        for line in 0..lines {
+            let _ = write!(out, "2026-11-20T08:00:00.{:09}Z stderr F ", self.next * 1000 % 1_000_000_000);
+            let _ = match line {
+                0 => writeln!(out, "Exception in thread \"main\" java.lang.IllegalStateException: seq={}", self.next),
+                _ => writeln!(out, "\tat com.shop.order.OrderService.submit(OrderService.java:{})", line * 17),
+            };
+        }
+        self.next += 1;
+    }
+
     /// Appends the next text.
     pub(crate) fn push_text(&mut self, out: &mut Vec<u8>) {
         let (file, number) = (self.file, self.next);

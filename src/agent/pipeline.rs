@@ -183,6 +183,7 @@ impl Pipeline {
         let now = Instant::now();
         let stopping = self.stopping.load(Ordering::Acquire);
         let building = &mut *lock(&self.building);
+        self.ask_waiting(building, now, stopping);
         for (lane, open) in self.lanes.iter().zip(&mut building.open) {
             lane.spare.tidy(now);
             // Who waits for room must not wait for the linger of what takes it.
@@ -224,6 +225,29 @@ impl Pipeline {
         let finished = Finished { key, pieces, parts, since, closed, home, retry, held };
         // The delivery is gone only when the process ends; the positions stay where they are.
         let _ = lane.finished.send(finished);
+    }
+
+    /// Asks the steps that hold records back whether something shall go on.
+    fn ask_waiting(&self, building: &mut Building, now: Instant, at_the_end: bool) {
+        for step in building.chain.waiting() {
+            let Building { chain, aside, .. } = &mut *building;
+            if let Some(mut batch) = chain.idle(step, (now, at_the_end), &|draft| self.route(draft), aside) {
+                batch.check_utf8();
+                self.hand_out(building, &mut batch);
+            }
+        }
+    }
+
+    /// What came out of the steps goes into the ledger and to the outputs.
+    fn hand_out(&self, building: &mut Building, batch: &mut Batch) {
+        self.enter(building, batch);
+        self.encode(building, batch, false);
+        let source = Arc::clone(&batch.source);
+        for part in std::mem::take(&mut building.aside) {
+            (batch.source, batch.records) = (part.source, part.records);
+            self.encode(building, batch, part.only.is_some());
+        }
+        batch.source = source;
     }
 
     /// `processed`: the records are those of an output with processors of its own.
@@ -411,14 +435,7 @@ impl Pipe for Pipeline {
         let Building { chain, aside, .. } = building;
         chain.apply(batch, &|draft| self.route(draft), aside);
         batch.check_appended(read);
-        self.enter(building, batch);
-        self.encode(building, batch, false);
-        let source = Arc::clone(&batch.source);
-        for part in std::mem::take(&mut building.aside) {
-            (batch.source, batch.records) = (part.source, part.records);
-            self.encode(building, batch, part.only.is_some());
-        }
-        batch.source = source;
+        self.hand_out(building, batch);
     }
 
     fn lost(&self, input: usize, reason: LostReason, bytes: u64) {

@@ -73,7 +73,7 @@ impl Plan {
     pub fn new(config: &Config, environment: &Environment, report: &mut Report) -> Option<Self> {
         // A file that could not be read has no input either.
         let unread = report.has_errors() && config.filters.is_empty() && config.outputs.is_empty();
-        parse::check_sections(&config.parsers, report);
+        parse::check_sections(defined(config), report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
         let steps = plan_steps(config, report);
@@ -180,8 +180,15 @@ fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -
     let mut own = section.clone();
     own.entries.retain(|entry| !is_condition(&entry));
     check_keys(&own, ProcessorShared::OPTIONS, plugin.options, report);
-    let filter =
-        (plugin.configure)(&own, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report)?;
+    let filter = (plugin.configure)(&own, &FilterConfig::of(config), report)?;
+    if filter.holds_back() && (!is_input || condition.is_some()) {
+        let what = format!("{} can neither have a condition nor be a processor of an output", section.title());
+        report.error(
+            Some(&section.at),
+            what,
+            Some("put it under `filters`, or into the processors of an input".into()),
+        );
+    }
     if !is_input && filter.reroutes() {
         let what = format!("{} cannot be a processor of an output", section.title());
         let hint = "records have their outputs there already; put it under `filters`, with a `match`".to_owned();
@@ -299,6 +306,10 @@ fn plan_inputs(config: &Config, report: &mut Report) -> Vec<Box<dyn Input>> {
     inputs
 }
 
+fn defined(config: &Config) -> parse::Defined<'_> {
+    parse::Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers }
+}
+
 fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
     let Some(plugin) = FILTERS.iter().find(|p| p.name == section.name) else {
         unknown(section, FILTERS.iter().map(|p| p.name), report);
@@ -306,8 +317,7 @@ fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Optio
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter =
-        (plugin.configure)(section, &FilterConfig { parsers: &config.parsers, variables: &config.variables }, report);
+    let filter = (plugin.configure)(section, &FilterConfig::of(config), report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

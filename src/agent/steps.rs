@@ -14,6 +14,7 @@ use crate::filter::{Counted, Each, Filter, Measure, Plan};
 use crate::record::{Batch, DropReason, Field, Record, Shared, Source, SourceDraft, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// How often a record's tag may be rewritten.
 const REROUTES_MAX: u8 = 8;
@@ -61,6 +62,8 @@ struct Step {
 
 struct Steps {
     source: Weak<Source>,
+    /// The same, as long as a step holds records of it back.
+    held: Option<Arc<Source>>,
     list: Vec<Step>,
     by_output: Vec<OutputSteps>,
     /// By the step and the new tag; `None`: a filter wants nothing of it.
@@ -180,7 +183,10 @@ impl Chain {
             return Some(source);
         }
         let list = with_views(found.list, &source);
-        self.keep(&source, Steps { source: Arc::downgrade(&source), list, by_output, targets: HashMap::new() });
+        self.keep(
+            &source,
+            Steps { source: Arc::downgrade(&source), held: None, list, by_output, targets: HashMap::new() },
+        );
         Some(source)
     }
 
@@ -284,10 +290,49 @@ impl Chain {
 
     /// Takes a batch through the steps of its source. What does not go where the others go comes out in `aside`.
     pub(super) fn apply(&mut self, batch: &mut Batch, route: Route<'_>, aside: &mut Vec<Aside>) {
+        self.apply_from(0, batch, route, aside);
+    }
+
+    /// The steps that hold records back: the number of the source, and which of its steps it is.
+    pub(super) fn waiting(&self) -> Vec<(u64, usize)> {
+        let of = |(number, steps): (&u64, &Steps)| {
+            let waiting = steps.list.iter().enumerate().filter(|(_, step)| step.is_waiting());
+            waiting.map(|(at, _)| (*number, at)).collect::<Vec<_>>()
+        };
+        self.by_source.iter().filter(|(_, steps)| steps.held.is_some()).flat_map(of).collect()
+    }
+
+    /// Asks one of the steps of a source that hold records back whether something shall go on: a batch, taken through the steps
+    /// behind it.
+    pub(super) fn idle(
+        &mut self,
+        (number, at): (u64, usize),
+        (now, at_the_end): (Instant, bool),
+        route: Route<'_>,
+        aside: &mut Vec<Aside>,
+    ) -> Option<Batch> {
+        let steps = self.by_source.get_mut(&number)?;
+        let source = steps.source.upgrade()?;
+        let mut batch = Batch::new(source);
+        let step = &mut steps.list[at];
+        let view = step.view.as_ref().map(|view| std::mem::replace(&mut batch.source, Arc::clone(view)));
+        if let Some(each) = &mut step.each {
+            each.idle(&mut batch, now, at_the_end);
+        }
+        if let Some(source) = view {
+            batch.source = source;
+        }
+        batch.check_utf8();
+        self.apply_from(at + 1, &mut batch, route, aside);
+        Some(batch)
+    }
+
+    fn apply_from(&mut self, from: usize, batch: &mut Batch, route: Route<'_>, aside: &mut Vec<Aside>) {
         let source = Arc::clone(&batch.source);
         let Some(mut steps) = self.by_source.remove(&source.number) else { return };
         let mut rerouted = Vec::new();
-        self.run(&mut steps.list, batch, &mut rerouted);
+        self.run(&mut steps.list[from..], batch, &mut rerouted);
+        steps.held = steps.is_waiting().then(|| Arc::clone(&source));
         for own in &mut steps.by_output {
             self.apply_for_output(own, batch, &mut rerouted, aside);
         }
@@ -396,7 +441,17 @@ impl Chain {
     }
 }
 
+impl Steps {
+    fn is_waiting(&self) -> bool {
+        self.list.iter().any(Step::is_waiting)
+    }
+}
+
 impl Step {
+    fn is_waiting(&self) -> bool {
+        self.each.as_ref().is_some_and(|each| each.is_waiting())
+    }
+
     fn reroutes(&self) -> bool {
         self.each.as_ref().is_some_and(|each| each.reroutes())
     }

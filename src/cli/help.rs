@@ -13,7 +13,7 @@ use crate::config::{
 use crate::filter::{FILTERS, PROCESSORS};
 use crate::input::INPUTS;
 use crate::output::OUTPUTS;
-use crate::parse;
+use crate::parse::{self, MultilineOptions};
 use std::fmt::Write;
 
 pub(super) fn help(topic: &[String]) -> u8 {
@@ -53,9 +53,11 @@ pub fn pages() -> Vec<Page> {
     };
     let service = "What holds for the whole process.";
     let parser = "Makes fields of a line's text; has a `name`, which a `parser` option then names.";
+    let multiline = "Joins lines to records; has a `name`, which a `multiline.parser` option then names.";
     let mut pages = vec![
         one(SectionKind::Service, service, ServiceOptions::OPTIONS, ServiceOptions::DEVIATIONS),
-        one(SectionKind::Parser, parser, parse::PARSER_OPTIONS, &[]),
+        one(SectionKind::Parser, parser, parse::PARSER_OPTIONS, parse::PARSER_DEVIATIONS),
+        one(SectionKind::MultilineParser, multiline, MultilineOptions::OPTIONS, MultilineOptions::DEVIATIONS),
     ];
     pages.extend(INPUTS.iter().map(|p| {
         let differs = [p.deviations.concat(), InputShared::DEVIATIONS.to_vec()].concat();

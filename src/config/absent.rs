@@ -72,7 +72,6 @@ const INPUTS: &[(&str, &str)] = &[
 ];
 
 const FILTERS: &[(&str, &str)] = &[
-    ("multiline", "it comes in a later version; an input's `multiline.parser` joins the lines of containers"),
     ("throttle_size", "`throttle` counts records, by a key if need be"),
     ("aws", LATER),
     ("ecs", "`record_modifier` adds what is known beforehand"),

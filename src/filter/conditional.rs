@@ -218,7 +218,7 @@ impl Each for ConditionalEach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::{JsonParser, Parser};
+    use crate::parse::parser;
     use crate::record::Source;
 
     fn check(rules: &str, record: &str, expect: bool) {
@@ -226,7 +226,7 @@ mod tests {
         let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
         let text = batch.append(record.as_bytes());
         batch.records.push(Record { text, ..Record::default() });
-        JsonParser::plain().parse(&mut batch, 0).expect("JSON");
+        parser("json", &[]).expect("it is built in").parse(&mut batch, 0).expect("JSON");
         assert_eq!(condition.holds(&batch, 0), expect, "{rules} on {record}");
     }
 

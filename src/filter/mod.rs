@@ -13,6 +13,7 @@ mod throttle;
 mod sample;
 mod redact;
 mod lua;
+mod multiline;
 mod conditional;
 mod content_modifier;
 mod convert;
@@ -22,11 +23,13 @@ mod tests;
 
 pub use conditional::{Condition, Conditional};
 
-use crate::config::{Environment, Opt, Report, Secret, Section};
+use crate::config::{Config, Environment, Opt, Report, Secret, Section};
+use crate::parse::Defined;
 use crate::record::{Batch, DropReason, SourceDraft};
 use crate::state::State;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a filter wants with a source.
 pub enum Plan {
@@ -47,6 +50,11 @@ pub trait Filter: Send {
 
     /// May it give records another tag?
     fn reroutes(&self) -> bool {
+        false
+    }
+
+    /// May it hold records back, and send them later?
+    fn holds_back(&self) -> bool {
         false
     }
 
@@ -114,6 +122,15 @@ pub trait Each: Send {
     fn parses(&self) -> bool {
         false
     }
+
+    /// Does it hold records back, or wait until those that it held are settled?
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Asked some twenty times a second while it waits: what nothing follows becomes records of the batch, which is empty. It must keep
+    /// shares of the tickets of the batches that it holds records of.
+    fn idle(&mut self, _batch: &mut Batch, _now: Instant, _at_the_end: bool) {}
 }
 
 /// Something that a filter counts.
@@ -142,8 +159,24 @@ pub struct FilterContext {
 pub struct FilterConfig<'a> {
     /// The sections of parsers.
     pub parsers: &'a [Section],
+    /// The same, with those of multiline parsers.
+    pub defined: Defined<'a>,
+    /// Bytes of a joined text, `multiline_buffer_limit`.
+    pub joined_bytes_max: usize,
     /// What `@SET` and `env` have set.
     pub variables: &'a [(String, Secret)],
+}
+
+impl<'a> FilterConfig<'a> {
+    /// Of a whole configuration.
+    pub fn of(config: &'a Config) -> Self {
+        Self {
+            parsers: &config.parsers,
+            defined: Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers },
+            joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
+            variables: &config.variables,
+        }
+    }
 }
 
 /// A filter of the registry.
@@ -174,6 +207,7 @@ pub static FILTERS: &[FilterPlugin] = &[
     sample::PLUGIN,
     redact::PLUGIN,
     lua::PLUGIN,
+    multiline::PLUGIN,
 ];
 
 /// What can be a processor only; every filter can be one as well.

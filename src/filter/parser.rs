@@ -12,7 +12,7 @@
 
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
-use crate::parse::{self, LineFormat, Parser};
+use crate::parse::{self, Parser};
 use crate::record::{Accessor, Batch, Found, SourceDraft, Span};
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,15 +55,13 @@ fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) 
     let mut parsers = Vec::new();
     for entry in section.all("parser") {
         let name = entry.value.trim();
-        match parse::named(name, config.parsers) {
-            Some(LineFormat::Parsed(parser)) => parsers.push(parser),
-            Some(LineFormat::Container { docker: true, .. }) => parsers.push(parse::docker_lines()),
-            found => {
-                let known = config.parsers.iter().any(|section| section.name == name);
-                let (what, hint) = match found {
-                    Some(_) => ("is for the lines of containers", "take `multiline.parser` of the input"),
-                    None if known => ("cannot be used", "the notes say what of it is not there"),
-                    None => ("is not defined", "define it under `parsers`, or name its file with `parsers_file`"),
+        match parse::parser(name, config.parsers) {
+            Some(parser) => parsers.push(parser),
+            None => {
+                let is_known = config.parsers.iter().any(|section| section.name == name);
+                let (what, hint) = match is_known {
+                    true => ("cannot be used", "the notes say what of it is not there"),
+                    false => ("is not defined", "define it under `parsers`, or name its file with `parsers_file`"),
                 };
                 let what = format!("parser {name}, which {} asks for, {what}", section.title());
                 report.error(Some(&entry.value_at), what, Some(hint.into()));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Syntax, load_text};
-use crate::parse::Parser;
+use crate::parse::Defined;
 use crate::record::{Record, Source, json};
 
 /// Filters in a row, planned for one source.
@@ -36,8 +36,7 @@ impl Chain {
         let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
         let configure = |section: &Section| {
             let plugin = FILTERS.iter().chain(PROCESSORS).find(|p| p.name == section.name).expect("a filter");
-            let config = FilterConfig { parsers: &config.parsers, variables: &config.variables };
-            (plugin.configure)(section, &config, &mut report)
+            (plugin.configure)(section, &FilterConfig::of(&config), &mut report)
         };
         let mut filters: Vec<_> = config.filters.iter().filter_map(configure).collect();
         assert!(!report.has_errors(), "{text}\n{:?}", report.problems);
@@ -61,7 +60,7 @@ impl Chain {
         self.batch.reset(&source, &crate::record::KeyNames::CRI);
         let text = self.batch.append(record.as_bytes());
         self.batch.records.push(Record { text, time_ns: self.time_ns, ..Record::default() });
-        crate::parse::JsonParser::plain().parse(&mut self.batch, 0).expect("a JSON object");
+        crate::parse::parser("json", &[]).expect("it is built in").parse(&mut self.batch, 0).expect("a JSON object");
         self.steps.iter_mut().for_each(|each| each.apply(&mut self.batch));
         let records = self.batch.records.len() as u64;
         let counted: u64 = self.batch.counts.dropped.iter().map(|(_, records, _)| *records).sum();

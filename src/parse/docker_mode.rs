@@ -30,7 +30,7 @@ impl DockerMode {
         let begins = parser.parse(batch, batch.records.len() - 1).is_ok();
         batch.records.pop();
         batch.fields.truncate(fields);
-        batch.text.truncate(text);
+        batch.forget_text(text);
         begins
     }
 }

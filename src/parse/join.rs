@@ -7,24 +7,25 @@
 //! Pieces that wait for their end are remembered by their byte ranges, so that a position can pass them and a restart can
 //! read just them again.
 
-use super::Piece;
 use super::docker_mode::Framed;
+use super::{Multiline, Piece, Traces};
 use crate::record::{Batch, Field, KeyNames, Record, Shape, Span, Stream, Value};
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Bytes of memory that open records take, over all joiners of a thread.
 #[derive(Debug, Clone, Default)]
-pub struct OpenBytes(Rc<Cell<usize>>);
+pub struct OpenBytes(Arc<AtomicUsize>);
 
 impl OpenBytes {
     /// How many there are.
     pub fn get(&self) -> usize {
-        self.0.get()
+        self.0.load(Ordering::Relaxed)
     }
 
-    fn change(&self, before: usize, after: usize) {
-        self.0.set(self.0.get() + after - before);
+    pub(super) fn change(&self, before: usize, after: usize) {
+        self.0.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 
@@ -61,20 +62,23 @@ struct Open {
 #[derive(Debug)]
 pub struct Joiner {
     open: [Option<Box<Open>>; 3],
+    /// What whole lines are joined to.
+    traces: Option<Traces>,
+    /// The line that was joined last, while it is not known whether it goes on with others.
+    joined: Option<u64>,
     limit: usize,
     next_id: u64,
     total: OpenBytes,
-    /// Pieces taken in since the last look; the caller drains it.
-    pub opened: Vec<OpenPiece>,
-    /// Records completed since the last look; the caller drains it.
-    pub closed: Vec<u64>,
+    opened: Vec<OpenPiece>,
+    closed: Vec<u64>,
 }
 
 impl Joiner {
     /// `limit`: bytes of a joined text, `multiline_buffer_limit`.
     pub fn new(limit: usize) -> Self {
         let total = OpenBytes::default();
-        Self { open: [None, None, None], limit, next_id: 0, total, opened: Vec::new(), closed: Vec::new() }
+        let (opened, closed) = (Vec::new(), Vec::new());
+        Self { open: [None, None, None], traces: None, joined: None, limit, next_id: 0, total, opened, closed }
     }
 
     /// Its open records count in `total` too.
@@ -84,12 +88,41 @@ impl Joiner {
         self
     }
 
+    /// Whole lines are joined further: traces, messages of several lines.
+    #[must_use]
+    pub fn with_traces(mut self, multiline: Option<&Arc<Multiline>>) -> Self {
+        self.traces = multiline.map(|multiline| Traces::new(Arc::clone(multiline), self.limit, &self.total));
+        self
+    }
+
+    /// After each batch: pieces that were taken in and wait, and the records that were completed.
+    pub fn take_notes(&mut self) -> (Vec<OpenPiece>, Vec<u64>) {
+        if let Some(traces) = &mut self.traces {
+            traces.note(&mut self.opened);
+            self.closed.append(&mut traces.closed);
+        }
+        (std::mem::take(&mut self.opened), std::mem::take(&mut self.closed))
+    }
+
+    /// The last record of the batch is a whole line: it is looked at, and maybe held.
+    #[inline]
+    pub fn add_whole(&mut self, batch: &mut Batch) {
+        let joined = self.joined.take();
+        match &mut self.traces {
+            Some(traces) => traces.take_last(batch, joined),
+            None => self.closed.extend(joined),
+        }
+    }
+
     /// Takes a piece in, which stands at `offset` and is `bytes` long with its line end. Whole lines become records at once.
     #[inline]
     pub fn add(&mut self, batch: &mut Batch, piece: &Piece, offset: u64, bytes: u32, truncated: bool) {
         if !piece.partial && self.open[piece.stream as usize].is_none() {
             batch.counts.truncated += u64::from(truncated);
             batch.records.push(record(piece, offset, bytes, truncated));
+            if self.traces.is_some() {
+                self.add_whole(batch);
+            }
         } else {
             self.add_part(batch, piece, offset, bytes, truncated);
             self.close_if_over(batch, piece, true);
@@ -169,21 +202,45 @@ impl Joiner {
         for stream in [Stream::None, Stream::Stdout, Stream::Stderr] {
             self.close(batch, stream, false);
         }
+        if let Some(traces) = &mut self.traces {
+            traces.flush(batch);
+        }
     }
 
     /// Does any record wait for its end?
     pub fn is_open(&self) -> bool {
-        self.open.iter().any(Option::is_some)
+        self.open.iter().any(Option::is_some) || self.traces.as_ref().is_some_and(Traces::is_open)
+    }
+
+    /// Has a trace waited for its next line as long as it may?
+    pub fn has_idle(&self, now: Instant) -> bool {
+        self.traces.as_ref().is_some_and(|traces| traces.has_idle(now))
+    }
+
+    /// Makes records of such traces.
+    pub fn flush_idle(&mut self, batch: &mut Batch, now: Instant) {
+        if let Some(traces) = &mut self.traces {
+            traces.flush_idle(batch, now, None);
+        }
     }
 
     /// Bytes of memory that the texts of its open records take.
     pub fn held_bytes(&self) -> usize {
+        let traces = self.traces.as_ref().map_or(0, Traces::held_bytes);
+        self.pieces_bytes() + traces
+    }
+
+    fn pieces_bytes(&self) -> usize {
         self.open.iter().flatten().map(|o| o.text.capacity()).sum()
     }
 
     /// Makes a record of the largest open one, marked: memory is short.
     pub fn cut_largest(&mut self, batch: &mut Batch) {
         let largest = self.open.iter().flatten().max_by_key(|open| open.text.capacity());
+        let bytes = largest.map_or(0, |open| open.text.capacity());
+        if let Some(traces) = self.traces.as_mut().filter(|traces| traces.largest() > bytes) {
+            return traces.cut_largest(batch);
+        }
         if let Some(stream) = largest.map(|open| open.first.stream) {
             self.close(batch, stream, true);
         }
@@ -215,13 +272,14 @@ impl Joiner {
         batch.counts.truncated += u64::from(truncated);
         // Joined text can be a character cut in two by a limit: look at it again.
         batch.utf8 = false;
-        self.closed.push(open.id);
+        self.joined = Some(open.id);
+        self.add_whole(batch);
     }
 }
 
 impl Drop for Joiner {
     fn drop(&mut self) {
-        self.total.change(self.held_bytes(), 0);
+        self.total.change(self.pieces_bytes(), 0);
     }
 }
 
@@ -260,7 +318,6 @@ mod tests {
     use super::*;
     use crate::record::time::Rfc3339;
     use crate::record::{Source, SourceDraft};
-    use std::sync::Arc;
 
     fn join(limit: usize, lines: &[&str]) -> (Vec<(String, u8, bool)>, Joiner) {
         let mut joiner = Joiner::new(limit);

@@ -14,6 +14,36 @@ impl Batch {
         span
     }
 
+    /// The same of several texts, which stand one after the other: the number of the first, for [`interned`](Self::interned). Told
+    /// at once from the last time when they come again and again.
+    pub fn intern_all<'k>(&mut self, texts: impl ExactSizeIterator<Item = &'k [u8]> + Clone) -> usize {
+        let count = texts.len();
+        let is_here = |batch: &Self, at: usize| {
+            let spans = batch.interned.get(at..at + count);
+            spans.is_some_and(|spans| spans.iter().zip(texts.clone()).all(|(span, text)| batch.bytes(*span) == text))
+        };
+        if let Some(at) = (0..self.interned.len()).find(|at| is_here(self, *at)) {
+            return at;
+        }
+        let at = self.interned.len();
+        for text in texts {
+            let span = self.append(text);
+            self.interned.push(span);
+        }
+        at
+    }
+
+    /// Takes back what was appended to the arena from `len` on.
+    pub fn forget_text(&mut self, len: usize) {
+        self.text.truncate(len);
+        self.interned.retain(|span| (span.start + span.len) as usize <= len);
+    }
+
+    /// Where a text stands that was interned.
+    pub fn interned(&self, number: usize) -> Span {
+        self.interned[number]
+    }
+
     /// Makes fields of its own of all that a record has.
     pub fn own(&mut self, record: usize) {
         self.own_fields(record);

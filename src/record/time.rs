@@ -1,9 +1,9 @@
-//! Times: RFC 3339 as container runtimes write it, strptime formats, and the forms in which outputs write dates.
+//! Times: RFC 3339 as container runtimes write it, and the forms in which outputs write dates.
 
 use super::json::push_u64;
 
-const DAY: i64 = 86_400;
-const BILLION: i64 = 1_000_000_000;
+pub(super) const DAY: i64 = 86_400;
+pub(super) const BILLION: i64 = 1_000_000_000;
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant's formula). Days of a month may run over:
 /// February 30 is March 1, as in Fluent Bit.
@@ -79,7 +79,7 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 #[inline]
-fn fraction_digits(rest: &[u8]) -> Option<(i64, &[u8])> {
+pub(super) fn fraction_digits(rest: &[u8]) -> Option<(i64, &[u8])> {
     // Nine digits are what container runtimes write, but for trailing zeros.
     if let Some((digits, after)) = rest.split_first_chunk::<9>()
         && let Some(nanos) = nine_digits(*digits)
@@ -211,177 +211,6 @@ fn push_civil(out: &mut Vec<u8>, time_ns: i64, between: u8) {
     push_padded::<6>(out, time_ns.rem_euclid(BILLION) as u64 / 1_000);
 }
 
-/// Reads `text` by a strptime format: `%Y %y %m %d %e %H %I %M %S %p %j %b %B %h %a %A %T %D %F %R %s %z %Z %n %t %%` and,
-/// beyond strptime, `%L` or `%f`: a fraction of 1 to 9 digits, its point optional. A year that is missing is `this_year`.
-/// Nanoseconds since 1970; `None` where the text does not fit. What stands behind the format's end does not count, as in Fluent Bit:
-/// `%L` alone is what people write for `….123Z`.
-pub fn strptime(text: &str, format: &str, this_year: i64) -> Option<i64> {
-    let mut parts = Parts { year: this_year, ..Parts::default() };
-    parts.read(text, format)?;
-    Some(parts.nanos())
-}
-
-#[derive(Debug)]
-struct Parts {
-    year: i64,
-    month: i64,
-    day: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
-    nanos: i64,
-    offset: i64,
-    afternoon: Option<bool>,
-    day_of_year: Option<i64>,
-    epoch: Option<i64>,
-}
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self {
-            year: 1970,
-            month: 1,
-            day: 1,
-            hour: 0,
-            minute: 0,
-            second: 0,
-            nanos: 0,
-            offset: 0,
-            afternoon: None,
-            day_of_year: None,
-            epoch: None,
-        }
-    }
-}
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-
-impl Parts {
-    fn read<'t>(&mut self, mut text: &'t str, format: &str) -> Option<&'t str> {
-        let mut signs = format.chars();
-        while let Some(sign) = signs.next() {
-            text = match sign {
-                '%' => self.field(text, signs.next()?)?,
-                c if c.is_whitespace() => text.trim_start(),
-                c => text.strip_prefix(c)?,
-            };
-        }
-        Some(text)
-    }
-
-    fn field<'t>(&mut self, text: &'t str, field: char) -> Option<&'t str> {
-        let mut number = |slot: fn(&mut Self) -> &mut i64, width: usize, range: std::ops::RangeInclusive<i64>| {
-            let (value, rest) = take_number(text.trim_start_matches(' '), width)?;
-            *slot(self) = value;
-            range.contains(&value).then_some(rest)
-        };
-        match field {
-            'Y' => number(|p| &mut p.year, 4, 0..=9999),
-            'm' => number(|p| &mut p.month, 2, 1..=12),
-            'd' | 'e' => number(|p| &mut p.day, 2, 1..=31),
-            'H' | 'k' => number(|p| &mut p.hour, 2, 0..=23),
-            'I' | 'l' => number(|p| &mut p.hour, 2, 1..=12),
-            'M' => number(|p| &mut p.minute, 2, 0..=59),
-            'S' => number(|p| &mut p.second, 2, 0..=60),
-            'T' => self.read(text, "%H:%M:%S"),
-            'D' => self.read(text, "%m/%d/%y"),
-            'F' => self.read(text, "%Y-%m-%d"),
-            'R' => self.read(text, "%H:%M"),
-            'n' | 't' => Some(text.trim_start()),
-            '%' => text.strip_prefix('%'),
-            _ => self.named(text, field),
-        }
-    }
-
-    fn named<'t>(&mut self, text: &'t str, field: char) -> Option<&'t str> {
-        match field {
-            'y' => {
-                let (year, rest) = take_number(text, 2)?;
-                self.year = if year < 69 { 2000 + year } else { 1900 + year };
-                Some(rest)
-            }
-            'j' => {
-                let (day, rest) = take_number(text, 3)?;
-                self.day_of_year = Some(day);
-                (1..=366).contains(&day).then_some(rest)
-            }
-            'b' | 'B' | 'h' => {
-                let (month, rest) = take_name(text, &MONTHS)?;
-                self.month = month + 1;
-                Some(rest)
-            }
-            'a' | 'A' => take_name(text, &WEEKDAYS).map(|(_, rest)| rest),
-            'p' => {
-                let (half, rest) = text.split_at_checked(2)?;
-                self.afternoon = Some(half.eq_ignore_ascii_case("pm"));
-                (half.eq_ignore_ascii_case("am") || self.afternoon == Some(true)).then_some(rest)
-            }
-            's' => {
-                let (seconds, rest) = take_number(text, 18)?;
-                self.epoch = Some(seconds);
-                Some(rest)
-            }
-            'L' | 'f' | 'N' => {
-                let bare = text.strip_prefix(['.', ',']).unwrap_or(text);
-                self.nanos = fraction_digits(bare.as_bytes())?.0;
-                Some(bare.trim_start_matches(|c: char| c.is_ascii_digit()))
-            }
-            'z' => {
-                let end =
-                    text.find(|c: char| !matches!(c, '+' | '-' | ':' | '0'..='9' | 'Z' | 'z')).unwrap_or(text.len());
-                self.offset = zone_offset(&text.as_bytes()[..end])?;
-                Some(&text[end..])
-            }
-            'Z' => Some(text.trim_start_matches(|c: char| c.is_ascii_alphabetic())),
-            _ => None,
-        }
-    }
-
-    fn nanos(&self) -> i64 {
-        if let Some(seconds) = self.epoch {
-            return seconds.saturating_mul(BILLION).saturating_add(self.nanos);
-        }
-        let hour = match self.afternoon {
-            Some(true) => self.hour % 12 + 12,
-            Some(false) => self.hour % 12,
-            None => self.hour,
-        };
-        let days = match self.day_of_year {
-            Some(day) => days_from_civil(self.year, 1, 1) + day - 1,
-            None => days_from_civil(self.year, self.month, self.day),
-        };
-        let seconds = days * DAY + hour * 3600 + self.minute * 60 + self.second - self.offset;
-        seconds.saturating_mul(BILLION).saturating_add(self.nanos)
-    }
-}
-
-fn take_number(text: &str, width: usize) -> Option<(i64, &str)> {
-    let len = text.bytes().take(width).take_while(u8::is_ascii_digit).count();
-    Some((text.get(..len)?.parse().ok()?, &text[len..]))
-}
-
-/// A full or three-letter name, in any case: its number and what follows.
-fn take_name<'t>(text: &'t str, names: &[&str]) -> Option<(i64, &'t str)> {
-    let starts = |name: &str| text.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
-    let full = names.iter().position(|n| starts(n)).map(|i| (i, names[i].len()));
-    let (index, len) = full.or_else(|| names.iter().position(|n| starts(&n[..3])).map(|i| (i, 3)))?;
-    Some((index as i64, &text[len..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,36 +251,6 @@ mod tests {
         proptest::proptest!(|(days in -200_000i64..2_000_000)| {
             let (y, m, d) = civil_from_days(days);
             proptest::prop_assert_eq!(days_from_civil(y, m, d), days);
-        });
-    }
-
-    #[test]
-    fn strptime_formats() {
-        let second = 1_709_287_200;
-        for (text, format, expect) in [
-            ("2024-03-01T10:00:00.123Z", "%Y-%m-%dT%H:%M:%S.%L%z", Some(second * 1000 + 123)),
-            ("2024-03-01T10:00:00.123+0100", "%Y-%m-%dT%H:%M:%S.%L%z", Some((second - 3600) * 1000 + 123)),
-            ("01/Mar/2024:10:00:00 +0000", "%d/%b/%Y:%H:%M:%S %z", Some(second * 1000)),
-            ("Fri Mar  1 10:00:00 2024", "%a %b %d %H:%M:%S %Y", Some(second * 1000)),
-            ("1709287200", "%s", Some(second * 1000)),
-            ("1709287200.5", "%s.%L", Some(second * 1000 + 500)),
-            ("03/01/24 10:00 AM", "%D %I:%M %p", Some(second * 1000)),
-            ("Mar  1 10:00:00", "%b %e %T", Some(second * 1000)),
-            ("2024-061 10:00", "%Y-%j %R", Some(second * 1000)),
-            ("2024-03-01T10:00:00Z trailing", "%Y-%m-%dT%H:%M:%S%z", Some(1_709_287_200_000)),
-            ("2024-03-01T10:00:00.25Z", "%Y-%m-%dT%H:%M:%S.%L", Some(1_709_287_200_250)),
-            ("2024-03-01T10:00:00.25Z", "%Y-%m-%dT%H:%M:%SZ", None),
-            ("2024-03-x1", "%Y-%m-%d", None),
-            ("", "%Y", None),
-        ] {
-            assert_eq!(strptime(text, format, 2024), expect.map(|ms: i64| ms * 1_000_000), "{text} by {format}");
-        }
-    }
-
-    #[test]
-    fn strptime_never_panics() {
-        proptest::proptest!(|(text in "\\PC{0,30}", format in "(%?\\PC){0,12}")| {
-            let _ = strptime(&text, &format, 2024);
         });
     }
 

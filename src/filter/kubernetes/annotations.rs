@@ -146,12 +146,12 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::JsonParser;
+    use crate::parse;
 
     fn asked(annotations: &[(&str, &str)], allowed: bool) -> Asked {
         let map = annotations.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
         let named = |name: &str| -> Option<Arc<dyn Parser>> {
-            (name != "unknown").then(|| Arc::new(JsonParser::plain()) as Arc<dyn Parser>)
+            (name != "unknown").then(|| parse::parser("json", &[]).unwrap())
         };
         Asked::of(&map, "app", &Allowed { parser: allowed, exclude: allowed, named: &named })
     }

@@ -131,7 +131,7 @@ impl<'a> PodFolder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::JsonParser;
+    use crate::parse;
 
     fn check(reading: &Reading, tag: &str, path: &str, real_path: &str, expect: Option<[&str; 5]>) {
         let draft = SourceDraft {
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_parser_reads_the_tag_behind_the_prefix() {
-        let reading = Reading { prefix: "k8s.".into(), parser: Some(Arc::new(JsonParser::plain())) };
+        let reading = Reading { prefix: "k8s.".into(), parser: parse::parser("json", &[]) };
         let tag = r#"k8s.{"pod_name":"p","namespace_name":"n","container_name":"c"}"#;
         check(&reading, tag, "", "/var/log/pods/n_p_9/c/0.log", Some(["p", "n", "9", "c", ""]));
         check(&reading, "k8s.none", "", "/x", None);

@@ -10,11 +10,7 @@ fn filter(options: &str) -> Kubernetes {
     let text = format!("pipeline: {{filters: [{{name: kubernetes, match: '*'{options}}}]}}");
     let mut report = Report::default();
     let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
-    let filter = Kubernetes::new(
-        &config.filters[0],
-        &FilterConfig { parsers: &config.parsers, variables: &config.variables },
-        &mut report,
-    );
+    let filter = Kubernetes::new(&config.filters[0], &FilterConfig::of(&config), &mut report);
     filter.unwrap_or_else(|| panic!("{text}"))
 }
 

@@ -88,8 +88,7 @@ impl Chain {
 
     /// Notes pieces that the joiner took in while the file at `index` was read, and which records it completed there.
     pub(super) fn note_pieces(&mut self, index: usize) {
-        let closed = std::mem::take(&mut self.joiner.closed);
-        let opened = std::mem::take(&mut self.joiner.opened);
+        let (opened, closed) = self.joiner.take_notes();
         let (seq, end) = (self.files[index].seq, self.files[index].read);
         for file in &mut self.files {
             let completed = |o: &&mut OpenRange| o.closed_by.is_none() && closed.contains(&o.piece.id);

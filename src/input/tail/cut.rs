@@ -53,11 +53,12 @@ impl Cutting<'_> {
 
     /// What stands behind the last line end is a line too, because nothing follows any more. Behind it is joined text.
     pub(super) fn last_line(&mut self, batch: &mut Batch, rest: Range<usize>, mark: bool) -> usize {
-        let records = batch.records.len();
+        let (records, offset) = (batch.records.len(), self.offset + rest.start as u64);
         if !rest.is_empty() {
             self.any_line(batch, rest.clone(), rest.len() as u32);
         }
-        if let Some(record) = batch.records[records..].last_mut() {
+        // It may be held, and what it ended be there instead.
+        if let Some(record) = batch.records[records..].last_mut().filter(|record| record.offset == offset) {
             batch.counts.truncated += u64::from(mark && !record.truncated);
             record.truncated |= mark;
         }
@@ -167,6 +168,7 @@ impl Cutting<'_> {
     fn plain(&mut self, batch: &mut Batch, text: Span, offset: u64, bytes: u32, truncated: bool) {
         let fields = batch.fields.len() as u32;
         batch.counts.truncated += u64::from(truncated);
+        let text = if self.settings.keeps_line_end { self.with_end(batch, text, bytes, truncated) } else { text };
         batch.records.push(Record {
             time_ns: self.now_ns,
             offset,
@@ -182,6 +184,25 @@ impl Cutting<'_> {
             let record = batch.records.len() - 1;
             // A text that does not fit stays as it is.
             let _ = parser.parse(batch, record);
+        }
+        if self.settings.multiline.is_some() {
+            self.joiner.add_whole(batch);
+        }
+    }
+
+    /// A line with its end: where it stands in the block, it is a byte longer.
+    fn with_end(&self, batch: &mut Batch, text: Span, bytes: u32, truncated: bool) -> Span {
+        let is_in_block = self.charset == Charset::Utf8;
+        match bytes.checked_sub(text.len) {
+            _ if truncated => text,
+            Some(0) if is_in_block => text,
+            Some(1) if is_in_block => Span { len: text.len + 1, ..text },
+            _ => {
+                let start = batch.text.len();
+                batch.text.extend_from_within(text.start as usize..(text.start + text.len) as usize);
+                batch.text.push(b'\n');
+                Span::new(start, batch.text.len())
+            }
         }
     }
 
@@ -288,7 +309,8 @@ mod tests {
     /// Follows a file that grows by these sizes, as the follower does: blocks become larger until a line fits, what is left of a
     /// block comes again with the next one, the rest of a line that is too long is passed over.
     fn follow(settings: &Settings, file: &[u8], sizes: &[usize]) -> (Vec<Found>, Counts) {
-        let (mut clock, mut joiner) = (Rfc3339::default(), Joiner::new(settings.joined_bytes_max));
+        let (mut clock, mut joiner) =
+            (Rfc3339::default(), Joiner::new(settings.joined_bytes_max).with_traces(settings.multiline.as_ref()));
         let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
         let source = Arc::clone(&batch.source);
         let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;
@@ -473,11 +495,15 @@ mod tests {
             .prop_map(|(s, t, text)| format!("2026-01-01T00:00:00Z {s} {t} {text}\n"));
         let docker = ("[a-z ]{0,30}(\\\\n)?", "std(out|err)")
             .prop_map(|(t, s)| format!("{{\"log\":\"{t}\",\"stream\":\"{s}\",\"time\":\"2026-01-01T00:00:00Z\"}}\n"));
-        let line = prop_oneof![4 => cri, 4 => docker, 1 => "[{a-z]{0,9}\n"];
+        let trace = ("std(out|err)", prop::sample::select(vec!["a.BError: x", "\tat c", "... 1 more", "panic: y", ""]))
+            .prop_map(|(s, text)| format!("2026-01-01T00:00:00Z {s} F {text}\n"));
+        let line = prop_oneof![4 => cri, 4 => docker, 4 => trace, 1 => "[{a-z]{0,9}\n"];
         let of = |options: &str| Settings::for_test(&format!("path: /x/*.log, buffer_max_size: 70, {options}"));
         let all = [
             of("multiline.parser: 'docker, cri'"),
             of("parser: cri"),
+            of("multiline.parser: 'docker, cri, go, java'"),
+            of("multiline.parser: java"),
             of("docker_mode: on"),
             of("docker_mode: on, docker_mode_parser: json, parser: docker"),
         ];
@@ -488,6 +514,30 @@ mod tests {
                 prop_assert_eq!(follow(settings, &file, &sizes).0, whole);
             }
         });
+    }
+
+    #[test]
+    fn pieces_are_joined_first_and_traces_then() {
+        let cri = |stream: &str, tag: &str, text: &str| format!("2026-01-01T00:00:00Z {stream} {tag} {text}\n");
+        let file = [
+            cri("stderr", "F", "a.BError: x"),
+            cri("stderr", "P", "\tat "),
+            cri("stdout", "F", "GET /"),
+            cri("stderr", "F", "c(D.java:1)"),
+            cri("stderr", "F", "\t... 1 more"),
+            cri("stderr", "F", "alive"),
+        ];
+        let settings = Settings::for_test("path: /x/*.log, multiline.parser: 'docker, cri, java'");
+        let expect = ["GET /", "a.BError: x\n\tat c(D.java:1)\n\t... 1 more", "alive"];
+        assert_eq!(texts(&settings, file.concat().as_bytes()), expect.map(|text| (false, text.to_owned())));
+    }
+
+    #[test]
+    fn lines_of_files_keep_their_ends() {
+        let settings = Settings::for_test("path: /x/*.log, multiline.parser: java");
+        let expect = ["one\n", "a.BError: x\n\tat c\n", "two"];
+        let found = texts(&settings, b"one\r\na.BError: x\n\tat c\ntwo");
+        assert_eq!(found, expect.map(|text| (false, text.to_owned())));
     }
 
     #[test]

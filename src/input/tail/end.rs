@@ -4,8 +4,9 @@ use super::chain::{Chain, position_of};
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::file::{Content, TailFile};
 use super::follow::{Follower, give_up, now_ns};
-use crate::parse::LineFormat;
-use crate::record::Ticket;
+use super::settings::Settings;
+use crate::parse::{Joiner, LineFormat};
+use crate::record::{Batch, Ticket};
 use crate::state::Position;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -183,15 +184,28 @@ impl Follower {
         quiet.into_iter().for_each(|id| self.flush_joiner(id));
     }
 
+    /// Sends traces whose next line does not come. Not while there is more to read: it may be the next line.
+    pub(super) fn flush_idle(&mut self, now: Instant) {
+        let is_idle = |chain: &Chain| chain.joiner.has_idle(now) && chain.next_unread().is_none();
+        let idle: Vec<u64> = self.chains.iter().filter(|(_, chain)| is_idle(chain)).map(|(id, _)| *id).collect();
+        for id in idle {
+            self.flush(id, |_, joiner, batch| joiner.flush_idle(batch, now));
+        }
+    }
+
     /// Sends open records as they are, because nothing follows any more.
     pub(super) fn flush_joiner(&mut self, id: u64) {
+        self.flush(id, cut::flush_joiner);
+    }
+
+    fn flush(&mut self, id: u64, make_records: impl FnOnce(&Settings, &mut Joiner, &mut Batch)) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         if !chain.joiner.is_open() || chain.files.is_empty() {
             return;
         }
         let settings = &self.inputs[chain.input];
         self.batch.reset(&chain.source, key_names(settings));
-        cut::flush_joiner(settings, &mut chain.joiner, &mut self.batch);
+        make_records(settings, &mut chain.joiner, &mut self.batch);
         let index = chain.files.len() - 1;
         self.batch.reading = chain.files[index].reading(0);
         self.context.pipe.push(&mut self.batch);

@@ -146,6 +146,7 @@ impl Follower {
             let polled = now >= next_poll;
             if polled {
                 self.poll(now);
+                self.flush_idle(now);
                 busy = now.elapsed();
                 last_poll = now;
                 next_poll = now + between_polls(busy);

@@ -40,7 +40,9 @@ impl Follower {
         let chain = Chain {
             input,
             source,
-            joiner: Joiner::new(self.inputs[input].joined_bytes_max).counted_in(&self.open_bytes),
+            joiner: Joiner::new(self.inputs[input].joined_bytes_max)
+                .counted_in(&self.open_bytes)
+                .with_traces(self.inputs[input].multiline.as_ref()),
             files: VecDeque::new(),
             overwritten: Vec::new(),
             link: path.to_path_buf(),

@@ -5,9 +5,10 @@ use super::held::HeldLimits;
 use super::tag::Tagging;
 use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
 use crate::parse::encoding::{Charset, Generic, Unicode};
-use crate::parse::{self, DockerMode, LineFormat};
+use crate::parse::{self, Defined, DockerMode, LineFormat, Multiline, Parser};
 use crate::state::Sync;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 crate::option_enum! {
     /// How surely positions are on disk.
@@ -44,10 +45,19 @@ crate::options! {
         exclude_path: List, "exclude_path", default "";
         /// An expression over the path whose named groups stand as `<name>` in `tag`.
         tag_regex: String, "tag_regex", optional;
-        /// A parser for each line: one of the `parsers`, or cri, docker, json.
+        /// A parser for each line: one of the `parsers`, or a built-in one: apache, nginx, json, logfmt, cri, docker and others.
         parser: String, "parser", optional;
-        /// Container formats whose pieces are joined: docker, cri.
+        /// What is joined: the pieces of container formats (docker, cri), then the lines of traces (go, java, python, ruby, or one of the
+        /// `multiline_parsers`).
         multiline_parser: List, "multiline.parser", default "";
+        /// Joins lines in the older way, by `parser_firstline`; for new configurations there is `multiline.parser`.
+        multiline: bool, "multiline", default "off";
+        /// With `multiline on`: a parser that takes the first line of a record. What it does not take goes on with the record before.
+        parser_firstline: String, "parser_firstline", optional;
+        /// With `multiline on`: further parsers, `parser_1`, `parser_2` …; the fields of a line that one takes come to the record.
+        parser_others: String, "parser_N", repeated;
+        /// With `multiline on`: how long a record waits for its next line.
+        multiline_flush: Duration, "multiline_flush", default "4";
         /// Joins the pieces of Docker's long lines before `parser` sees them; for new configurations there is `multiline.parser`.
         docker_mode: bool, "docker_mode", default "off";
         /// How long a line that has not come to its end waits for more while its file does not grow.
@@ -105,12 +115,6 @@ crate::options! {
         "db.journal_mode": "positions are kept in a write-ahead log";
         "db.compare_filename": "files are known by their beginning, with inode or name";
         "ignore_active_older_files": "a file that is followed is read to its end";
-        "multiline_flush": "it counts with `multiline on` only";
-        "parser_firstline": "it counts with `multiline on` only";
-        "parser_N": "it counts with `multiline on` only";
-    }
-    refused {
-        "multiline" unless "off": "lines would not be joined, and arrive one by one; `multiline.parser` joins those of containers";
     }
     deviations {
         "positions": "say what was delivered, not what was read, so that a crash loses nothing; what was on its way then may come twice";
@@ -122,6 +126,9 @@ crate::options! {
         "which file is which": "is known by its beginning, with inode or name, so that a used inode does not skip or repeat a file";
         "`ignore_older`": "leaves out files that were not written to for so long when they are found, not records";
         "container lines tagged `F:…` or `P:…`": "are container lines, as the format of CRI says; Fluent Bit takes them for text";
+        "a trace whose next line does not come": "waits `flush_timeout` of its multiline parser, counted for its file and stream, and never while there is more to read; over a stop and a restart it is kept";
+        "`multiline.parser docker, cri, java`": "joins the pieces of long lines and then the lines of traces, in one place; Fluent Bit tries them one after the other";
+        "an empty line in a record of `multiline on`": "stays in it; Fluent Bit loses the record";
         "pieces whose last one does not come": "are kept over a stop and a restart, and sent when their file is over; not after some seconds";
         "`docker_mode`": "joins the pieces of each stream for itself, over a restart too; Fluent Bit joins those of both streams";
         "a byte order mark": "says more than `unicode.encoding`; text that an encoding does not allow becomes U+FFFD";
@@ -144,6 +151,10 @@ pub(super) struct Settings {
     /// The file named as `db`: that of Fluent Bit, maybe.
     pub(super) db: Option<PathBuf>,
     pub(super) format: LineFormat,
+    /// What joins whole lines further.
+    pub(super) multiline: Option<Arc<Multiline>>,
+    /// A line's end belongs to its text, as in Fluent Bit where lines of files are joined.
+    pub(super) keeps_line_end: bool,
     pub(super) charset: Charset,
     pub(super) options: TailOptions,
     /// Bytes of one joined text.
@@ -166,23 +177,27 @@ impl Settings {
         let options = TailOptions::from_section(section, report);
         let shared = InputShared::from_section(section, &mut Report::default());
         let (mut options, shared) = (options?, shared?);
-        let format = line_format(section, &options, config, report);
+        let lines = lines(section, &options, config, report);
         let charset = charset(section, &options, report);
         let patterns = Patterns::new(section, &options, report);
         let tag = shared.tag.unwrap_or_else(|| format!("tail.{index}"));
         let tagging = Tagging::new(section, tag, options.tag_regex.as_deref(), report);
-        if matches!(format, Some(LineFormat::Container { join: true, .. })) {
+        if !options.multiline_parser.0.is_empty() {
             // As in Fluent Bit: a container's line that is not one keeps the usual key.
             options.key = "log".into();
             options.skip_empty_lines = false;
         }
+        let (format, multiline) = lines?;
+        let is_plain = matches!(format, LineFormat::Plain) && !options.multiline_parser.0.is_empty();
         Some(Self {
             number,
             name: shared.alias.unwrap_or_else(|| path_as_written(section)),
             patterns: patterns?,
             tagging: tagging?,
             db: section.get("db").map(|e| section.resolve(&e.value)),
-            format: format?,
+            keeps_line_end: is_plain && multiline.is_some(),
+            format,
+            multiline: multiline.map(Arc::new),
             charset: charset?,
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             held_limits: HeldLimits::new(&config.service),
@@ -230,34 +245,71 @@ pub(super) fn number_equal_names(sections: &mut [Settings]) {
     }
 }
 
-fn line_format(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<LineFormat> {
+/// What a line is, and what lines are joined to.
+type Lines = (LineFormat, Option<Multiline>);
+
+fn lines(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<Lines> {
     if !options.multiline_parser.0.is_empty() {
-        if let Some(entry) = section.get("docker_mode").filter(|_| options.docker_mode) {
-            let hint = "multiline.parser docker joins pieces by itself";
-            report.note(
-                Some(&entry.key_at),
-                "`docker_mode` has no effect beside `multiline.parser`",
-                Some(hint.into()),
-            );
-        }
-        return match parse::multiline(&options.multiline_parser.0) {
-            Ok(format) => Some(format),
-            Err((name, nearest)) => {
-                let hint = match nearest {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => format!("there are: {}", parse::MULTILINE.join(", ")),
-                };
-                let at = section.get("multiline.parser").map(|e| &e.value_at);
-                report.error(at, format!("unknown multiline parser `{name}`"), Some(hint));
-                None
-            }
-        };
+        return multiline(section, options, config, report);
+    }
+    if options.multiline {
+        return legacy(section, options, config, report);
     }
     let format = match &options.parser {
         Some(name) => parser(section, "parser", name, config, report)?,
         None => LineFormat::Plain,
     };
-    if options.docker_mode { docker_mode(section, format, options, config, report) } else { Some(format) }
+    let format = if options.docker_mode { docker_mode(section, format, options, config, report)? } else { format };
+    Some((format, None))
+}
+
+fn multiline(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<Lines> {
+    let without_effect = [
+        ("docker_mode", options.docker_mode, "multiline.parser docker joins pieces by itself"),
+        ("multiline", options.multiline, "multiline.parser joins lines; take one of them out"),
+    ];
+    for (key, is_on, hint) in without_effect {
+        if let Some(entry) = section.get(key).filter(|_| is_on) {
+            let what = format!("`{key}` has no effect beside `multiline.parser`");
+            report.note(Some(&entry.key_at), what, Some(hint.into()));
+        }
+    }
+    let defined = Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers };
+    match parse::multiline(&options.multiline_parser.0, defined) {
+        Ok(lines) => Some(lines),
+        Err((name, nearest)) => {
+            let hint = match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("there are: {}", parse::MULTILINE.join(", ")),
+            };
+            let at = section.get("multiline.parser").map(|e| &e.value_at);
+            report.error(at, format!("unknown multiline parser `{name}`"), Some(hint));
+            None
+        }
+    }
+}
+
+/// `multiline on`.
+fn legacy(section: &Section, options: &TailOptions, config: &Config, report: &mut Report) -> Option<Lines> {
+    let mut of_key = |key: &str, name: &str| match parser(section, key, name, config, report)? {
+        LineFormat::Parsed(parser) => Some(parser),
+        _ => parse::parser(name, &[]),
+    };
+    let first = options.parser_firstline.as_ref().map(|name| of_key("parser_firstline", name));
+    let mut others: Vec<(usize, Option<Arc<dyn Parser>>)> = Vec::new();
+    for entry in &section.entries {
+        let number = entry.key.strip_prefix("parser_").and_then(|number| number.parse().ok());
+        others.extend(number.map(|number| (number, of_key(&entry.key, &entry.value))));
+    }
+    others.sort_by_key(|(number, _)| *number);
+    let others = others.into_iter().map(|(_, parser)| parser).collect::<Option<Vec<_>>>()?;
+    let Some(first) = first else {
+        let at = section.get("multiline").map(|e| &e.key_at);
+        let hint = "name a parser that takes the first line of a record, or use `multiline.parser`";
+        report.error(at, "`multiline on` needs `parser_firstline`", Some(hint.into()));
+        return None;
+    };
+    Some((LineFormat::Plain, Some(Multiline::legacy(first?, others, options.multiline_flush.0))))
 }
 
 fn parser(section: &Section, key: &str, name: &str, config: &Config, report: &mut Report) -> Option<LineFormat> {

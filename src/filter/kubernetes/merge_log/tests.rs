@@ -1,7 +1,7 @@
 //! Records before and after merging.
 
 use super::*;
-use crate::parse::JsonParser;
+use crate::parse;
 use crate::record::{KeyNames, Source, SourceDraft, json};
 
 fn merging(key: Option<&str>, keep_log: bool) -> Merging {
@@ -98,7 +98,7 @@ fn a_key_that_the_record_has_is_replaced() {
 
 #[test]
 fn a_log_that_is_a_field_is_merged_as_well() {
-    let parser = JsonParser::plain();
+    let parser = parse::parser("json", &[]).unwrap();
     for (line, key, keep, expect) in [
         (r#"{"log":"{\"a\":\"b\\n\"}\n","stream":"stderr"}"#, None, false, r#"{"stream":"stderr","a":"b""#),
         (r#"{"log":"{\"a\":1}"}"#, Some("d"), false, r#"{"d":{"a":1}"#),
@@ -131,7 +131,7 @@ fn a_parser_takes_the_place_of_json() {
 
 #[test]
 fn annotations_choose_the_parser_and_leave_out_by_stream() {
-    let parser: Arc<dyn Parser> = Arc::new(JsonParser::plain());
+    let parser: Arc<dyn Parser> = parse::parser("json", &[]).unwrap();
     let asked = Asked { parsers: [None, Some(parser)], exclude: [false, false], bad: Vec::new() };
     let no_json: Arc<dyn Parser> = Arc::new(Never);
     let merging = Merging { parser: Some(no_json), ..merging(None, false) };

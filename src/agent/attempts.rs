@@ -107,7 +107,7 @@ impl Delivery {
         let request =
             Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
         let step = self.attempt(finished, &request).await;
-        self.lane.spare.keep_body(request.body);
+        self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max);
         step
     }
 

@@ -7,8 +7,6 @@ use bytes::Bytes;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Capacity above which a buffer is not kept: one huge record must not hold memory for good.
-const SPARE_BYTES_MAX: usize = 4 << 20;
 /// So long they are kept without use.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
@@ -31,7 +29,7 @@ struct Kept {
 
 impl Kept {
     fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
-        bytes <= SPARE_BYTES_MAX && self.bytes + bytes <= bytes_max
+        self.bytes + bytes <= bytes_max
     }
 }
 
@@ -49,7 +47,8 @@ impl Spare {
         pieces
     }
 
-    /// Keeps an emptied buffer, no larger than what a request of so many bytes needs: what is kept is not counted in the memory limit.
+    /// Keeps an emptied buffer, no larger than what a request of so many bytes needs: what is kept is not counted in the memory limit,
+    /// and one huge record must not hold memory for good.
     pub(super) fn keep(&self, mut pieces: Pieces, bytes_max: usize) {
         pieces.clear();
         pieces.bytes.shrink_to(bytes_max.saturating_add(bytes_max / 4));
@@ -69,11 +68,12 @@ impl Spare {
         body
     }
 
-    /// Keeps the memory of a body that was sent, unless somebody still holds it.
-    pub(super) fn keep_body(&self, body: Bytes) {
+    /// The same for a body that was sent, unless somebody still holds it.
+    pub(super) fn keep_body(&self, body: Bytes, bytes_max: usize) {
         let Ok(body) = body.try_into_mut() else { return };
         let mut body = Vec::from(body);
         body.clear();
+        body.shrink_to(bytes_max.saturating_add(bytes_max / 4));
         let mut kept = lock(&self.kept);
         if kept.has_room(body.capacity(), self.bytes_max) {
             kept.bytes += body.capacity();
@@ -118,21 +118,21 @@ mod tests {
         let (spare, now) = (Spare::new(1 << 20), Instant::now());
         let body = Bytes::from(vec![b'x'; 5000]);
         let other = body.clone();
-        spare.keep_body(body);
+        spare.keep_body(body, 5000);
         assert_eq!(spare.take_body(now).capacity(), 0);
-        spare.keep_body(other);
+        spare.keep_body(other, 5000);
         let again = spare.take_body(now);
         assert!(again.is_empty() && again.capacity() >= 5000);
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let spare = Spare::new(3 * SPARE_BYTES_MAX);
-        for bytes in [SPARE_BYTES_MAX + 1, SPARE_BYTES_MAX, 1000].iter().cycle().take(15) {
-            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, usize::MAX);
+        let spare = Spare::new(3_000_000);
+        for bytes in [9_000_000, 1000].iter().cycle().take(10) {
+            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, 1_000_000);
         }
         let held = spare.held_bytes();
-        assert!(held.iter().all(|bytes| *bytes <= SPARE_BYTES_MAX) && held.len() == 2 + 5, "{held:?}");
+        assert_eq!((held.len(), held.iter().filter(|bytes| **bytes > 1000).count()), (2 + 5, 2), "{held:?}");
         held.iter().for_each(|_| _ = spare.take(Instant::now()));
         assert_eq!(lock(&spare.kept).bytes, 0);
     }

@@ -114,6 +114,10 @@ impl Named {
                 _ => !entry.metadata.is_empty(),
             });
         }
+        // It says no, so there is one at least.
+        if named.understood && named.entries.is_empty() {
+            named.unnamed = named.unnamed.max(1);
+        }
         named
     }
 
@@ -159,9 +163,7 @@ impl Named {
         let stream = Labels::read(stream);
         let meant: Vec<usize> = indices(entries, |entry| is_meant(entry) && stream.holds(entry.labels)).collect();
         self.understood = true;
-        if meant.is_empty() {
-            self.unnamed += 1;
-        }
+        self.unnamed += usize::from(meant.is_empty());
         self.entries.extend(meant);
     }
 }
@@ -265,6 +267,7 @@ mod tests {
             ),
             ("entry for stream '{app=\"db\"}' has 16 label names; limit 15".into(), vec![1, 3], 0),
             ("stream '{app=\"other\"}' has label value too long: 'x'".into(), vec![], 1),
+            ("stream '{app=\"db\"}' has timestamp too new: 2030-03-01T11:00:00Z".into(), vec![], 1),
             (format!("Error parsing labels '{web}' with error: 1:2: parse error"), vec![0, 2, 4], 0),
             (format!("stream '{web}' has too many structured metadata labels: '2', limit: '1'. Please"), vec![2], 0),
             (format!("stream '{web}' has structured metadata too large: '15' bytes, limit: '8' bytes"), vec![2], 0),

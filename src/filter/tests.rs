@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::config::{Syntax, load_text};
-use crate::parse::Defined;
 use crate::record::{Record, Source, json};
 
 /// Filters in a row, planned for one source.

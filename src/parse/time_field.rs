@@ -73,13 +73,16 @@ impl TimeField {
             Value::Json(span) | Value::Text(span) => batch.bytes(span),
         };
         let Some(time_ns) = self.read(text) else { return };
-        batch.records[record].time_ns = time_ns;
+        // The beginning of 1970 is no time, as in Fluent Bit.
+        if time_ns != 0 {
+            batch.records[record].time_ns = time_ns;
+        }
         if !self.keep {
             batch.fields.remove(start + at);
         }
     }
 
-    /// Nanoseconds since 1970; the beginning of 1970 is no time, as in Fluent Bit.
+    /// Nanoseconds since 1970.
     fn read(&self, text: &[u8]) -> Option<i64> {
         let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
         let empty = if self.says_year { TimeParts::default() } else { TimeParts::in_year(this_year()) };
@@ -88,7 +91,7 @@ impl TimeField {
         if !fits && (self.strict || parts == empty) {
             return None;
         }
-        Some(parts.nanos(|local| self.zone.offset_at(local))).filter(|time| *time != 0)
+        Some(parts.nanos(|local| self.zone.offset_at(local)))
     }
 }
 

@@ -281,8 +281,8 @@ fn what_is_missing_or_not_there_is_told_before_anything_runs() {
         ("filters: [{ name: kubernetes }]", "error: filter kubernetes needs `match` or `match_regex`"),
         ("outputs: [{ name: 'null' }]", "note: output null has no `match` and is left out"),
         (
-            "outputs: [{ name: 'null', match: x, processors: { logs: [{ name: content_modifier, action: upsert }] } }]",
-            "error: drave has no processor `content_modifier`, which output null asks for",
+            "outputs: [{ name: 'null', match: x, processors: { logs: [{ name: cumulative_to_delta }] } }]",
+            "error: drave has no processor `cumulative_to_delta`, which output null asks for",
         ),
         ("filters: [{ name: 'no such', match: x }]", "error: unknown filter `no such`"),
     ] {

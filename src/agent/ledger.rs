@@ -38,6 +38,11 @@ impl Amount {
         Self { records: self.records.saturating_sub(part.records), bytes: self.bytes.saturating_sub(part.bytes) }
     }
 
+    /// The larger of both, in each number.
+    pub(super) fn at_least(self, other: Self) -> Self {
+        Self { records: self.records.max(other.records), bytes: self.bytes.max(other.bytes) }
+    }
+
     fn at_most(self, other: Self) -> Self {
         Self { records: self.records.min(other.records), bytes: self.bytes.min(other.bytes) }
     }

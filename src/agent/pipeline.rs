@@ -171,7 +171,8 @@ impl Pipeline {
         for part in aside.iter() {
             if let Some((output, meant)) = part.only {
                 let kept = Amount { records: part.records.len() as u64, bytes: bytes_of(&part.records) };
-                amounts.push((output, meant, meant.without(kept)));
+                // A script may have made more than it got.
+                amounts.push((output, meant.at_least(kept), meant.without(kept)));
             }
         }
         // Before the delivery can see the requests: pending is never below what was delivered.
@@ -371,6 +372,18 @@ fn bytes_of(records: &[Record]) -> u64 {
     records.iter().map(|record| u64::from(record.bytes)).sum()
 }
 
+impl Pipeline {
+    /// Of a source that still waits records come that cannot: what was open when its file ended, or at the last stop. Its filters
+    /// say now what they know.
+    fn decide(&self, batch: &mut Batch) {
+        let Some(origin) = &batch.source.origin else { return };
+        match self.plan(SourceDraft { last_call: true, ..(**origin).clone() }) {
+            Some(planned) => batch.source = planned,
+            None => batch.retain(|_, _| false),
+        }
+    }
+}
+
 impl Pipe for Pipeline {
     fn open(&self, draft: SourceDraft) -> Option<Arc<Source>> {
         self.plan(draft)
@@ -426,6 +439,9 @@ impl Pipe for Pipeline {
     }
 
     fn push(&self, batch: &mut Batch) {
+        if batch.source.waits {
+            self.decide(batch);
+        }
         let building = &mut *lock(&self.building);
         let is_looked_at = building.chain.looks_at(&batch.source);
         if is_looked_at || batch.source.outputs.iter().any(|(n, _)| self.lanes[*n].output.needs().text) {

@@ -196,7 +196,8 @@ impl Chain {
         if !self.is_processed(output) {
             return Some(None);
         }
-        let mut draft = draft.clone();
+        // The source does not wait for what is asked of one output alone; more may be known later.
+        let mut draft = SourceDraft { last_call: true, ..draft.clone() };
         let found = self.ask(&mut draft, |scope, _| matches!(scope, Scope::Output(number) if *number == output))?;
         let source = Arc::new(Source::new(draft, vec![(output, Arc::clone(key))]));
         let list = with_views(found.list, &source);
@@ -432,6 +433,8 @@ impl Chain {
             shared: Vec::new(),
             shared_is_final: false,
             rerouted_by: Some(number),
+            // Records that are on their way cannot wait.
+            last_call: true,
             reroutes: source.draft.reroutes + 1,
             ..source.draft.clone()
         };

@@ -15,7 +15,7 @@ mod kinds;
 use super::words::{Split, of_entry, report_wrong};
 use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{List, Report, Section, nearest};
-use crate::record::{Batch, SourceDraft, Span, Value};
+use crate::record::{Batch, SourceDraft, Span, Value, json, json_read};
 use kinds::{Finder, KINDS};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,20 +68,19 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
             }
         }
     }
-    let hints = kinds::hints(&finders);
+    let hints = kinds::Hints::new(&finders);
     Some(Box::new(Redact { finders: Arc::new(Finders { list: finders, hints }) }))
 }
 
 struct Finders {
     list: Vec<Finder>,
-    /// Matches wherever any of them could.
-    hints: Option<regex::bytes::Regex>,
+    hints: Option<kinds::Hints>,
 }
 
 impl Finders {
     /// Could there be anything?
     fn may_have(&self, text: &[u8]) -> bool {
-        self.hints.as_ref().is_none_or(|hints| hints.is_match(text))
+        self.hints.as_ref().is_none_or(|hints| hints.may_be_in(text))
     }
 
     /// Writes a text without what is in it; `false` when there was nothing.
@@ -99,17 +98,24 @@ impl Finders {
     }
 
     /// The same for JSON: only what stands in quotes is looked at.
-    fn redact_json(&self, json: &[u8], out: &mut Vec<u8>, parts: &mut [Vec<u8>; 2]) -> bool {
+    fn redact_json(&self, json: &[u8], out: &mut Vec<u8>, parts: &mut [Vec<u8>; 3]) -> bool {
         out.clear();
         let (mut at, mut copied, mut any) = (0, 0, false);
         while let Some(open) = memchr::memchr(b'"', &json[at..]) {
             let start = at + open + 1;
             let Some(len) = string_len(&json[start..]) else { break };
             let inner = &json[start..start + len];
-            let [text, spare] = parts;
+            let [text, spare, plain] = parts;
+            // What is escaped is looked at as what it means.
+            let is_escaped = memchr::memchr(b'\\', inner).is_some();
+            plain.clear();
+            let inner = match is_escaped.then(|| json_read::unescape(inner, plain)) {
+                Some(Some(())) => plain.as_slice(),
+                _ => inner,
+            };
             if self.may_have(inner) && self.redact(inner, text, spare) {
                 out.extend_from_slice(&json[copied..start]);
-                out.extend_from_slice(text);
+                json::push_escaped(out, text);
                 copied = start + len;
                 any = true;
             }
@@ -152,7 +158,7 @@ impl Filter for Redact {
 struct RedactEach {
     finders: Arc<Finders>,
     out: Vec<u8>,
-    parts: [Vec<u8>; 2],
+    parts: [Vec<u8>; 3],
 }
 
 impl RedactEach {
@@ -165,8 +171,9 @@ impl RedactEach {
     fn json(&mut self, batch: &mut Batch, json: Span) -> Option<Span> {
         let bytes = batch.bytes(json);
         let is_text = matches!(bytes.first(), Some(b'"' | b'{' | b'['));
-        let found =
-            is_text && self.finders.may_have(bytes) && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
+        // An escape may hide what is looked for.
+        let may_have = || memchr::memchr(b'\\', bytes).is_some() || self.finders.may_have(bytes);
+        let found = is_text && may_have() && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
         found.then(|| batch.append(&self.out))
     }
 }
@@ -221,6 +228,9 @@ mod tests {
             (r#"{"a":"x1709287200125000000"}"#, r#"{"a":"x1709287200125000000"}"#),
             (r#"{"a":4111111111111111}"#, r#"{"a":4111111111111111}"#),
             (r#"{"a":{"b":["x@y.org",1],"c@d.org":2}}"#, r#"{"a":{"b":["[REDACTED:email]",1],"[REDACTED:email]":2}}"#),
+            (r#"{"a":"hello\nada@example.org"}"#, r#"{"a":"hello\n[REDACTED:email]"}"#),
+            (r#"{"a":"\tAKIAIOSFODNN7EXAMPLE\""}"#, r#"{"a":"\t[REDACTED:aws_key]\""}"#),
+            (r#"{"a":"ada\u0040example.org \\ ok"}"#, r#"{"a":"[REDACTED:email] \\ ok"}"#),
             (r#"{"a":"ORD-12"}"#, r#"{"a":"[REDACTED:order]"}"#),
             (r#"{"a":"nothing \"here\" @ all"}"#, r#"{"a":"nothing \"here\" @ all"}"#),
         ] {

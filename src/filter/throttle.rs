@@ -45,6 +45,8 @@ crate::options! {
 
 /// Values counted on their own at the same time; beyond that the quiet ones are forgotten.
 const VALUES_MAX: usize = 10_000;
+/// Counters of all of them: the longer the window, the fewer values.
+const COUNTERS_MAX: usize = 2_000_000;
 /// Longer windows are cut: one counter is kept for each interval.
 const WINDOW_MAX: usize = 100_000;
 
@@ -135,10 +137,11 @@ impl State {
             window.move_to(interval, self.window);
             return window.pass(self.rate);
         }
-        if self.values.len() >= VALUES_MAX {
+        let values_max = (COUNTERS_MAX / self.window).clamp(1, VALUES_MAX);
+        if self.values.len() >= values_max {
             let oldest = interval.saturating_sub(self.window as u64);
             self.values.retain(|_, window| window.at > oldest);
-            if self.values.len() >= VALUES_MAX {
+            if self.values.len() >= values_max {
                 self.values.clear();
             }
         }

@@ -114,6 +114,8 @@ fn tcp(options: &ClientOptions) -> HttpConnector<Resolver> {
     tcp.set_local_address(options.source_address.map(|address| address.0));
     // A peer that vanished is noticed while a request waits, and NAT tables (350 s on AWS) keep idle connections.
     tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+    tcp.set_keepalive_retries(Some(3));
     tcp
 }
 

@@ -30,7 +30,9 @@ const SEGMENT: usize = 8 << 10;
 /// Room for the bits of a segment.
 const ROOM: usize = 32 << 10;
 /// What a look ahead may read behind a position.
-const LOOK_AHEAD: usize = MATCH_MAX + 16;
+const LOOK_AHEAD: usize = MATCH_MAX + STRIDE + 8;
+/// Bytes that are compared at once in a long match.
+const STRIDE: usize = 32;
 
 // A literal has 15 bits at most, a match of five bytes 48; the last match may leave the segment.
 const _: () = assert!((SEGMENT + MATCH_MAX) * 2 + 8 <= ROOM);
@@ -145,6 +147,11 @@ fn word(input: &[u8], at: usize) -> u64 {
 }
 
 #[inline]
+fn chunk(input: &[u8], at: usize) -> &[u8; STRIDE] {
+    input[at..].first_chunk().unwrap_or(&[0; STRIDE])
+}
+
+#[inline]
 fn hash(word: u64) -> usize {
     // Fibonacci's hash: 2^64 divided by the golden ratio.
     ((word << (64 - 8 * HASHED_BYTES)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - HASH_BITS)) as usize
@@ -154,6 +161,13 @@ fn hash(word: u64) -> usize {
 #[inline]
 fn match_length(input: &[u8], at: usize, distance: usize, mut difference: u64) -> usize {
     let mut length = 0;
+    // Long matches, such as what all records of a pod have in common, in larger steps.
+    if difference == 0 {
+        while length < MATCH_MAX && chunk(input, at + length) == chunk(input, at - distance + length) {
+            length += STRIDE;
+        }
+        difference = if length == 0 { 0 } else { word(input, at + length) ^ word(input, at - distance + length) };
+    }
     while difference == 0 && length < MATCH_MAX {
         length += 8;
         difference = word(input, at + length) ^ word(input, at - distance + length);

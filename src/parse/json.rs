@@ -55,24 +55,24 @@ pub(super) fn keep_last_of_each_key(batch: &mut Batch, from: usize) {
     let text = &batch.text;
     let keys = |fields: &[Field]| fields.iter().map(|f| f.key.of(text)).collect::<Vec<_>>();
     let count = batch.fields.len() - from;
-    let doubled: Vec<usize> = if count <= FEW_KEYS {
+    let mut doubled = vec![false; if count <= FEW_KEYS { 0 } else { count }];
+    if count <= FEW_KEYS {
         let fields = &batch.fields[from..];
-        let again = |i: &usize| {
-            fields[i + 1..].iter().any(|f| f.key.len == fields[*i].key.len && f.key.of(text) == fields[*i].key.of(text))
+        let again = |i: usize| {
+            fields[i + 1..].iter().any(|f| f.key.len == fields[i].key.len && f.key.of(text) == fields[i].key.of(text))
         };
-        (0..count).filter(again).collect()
+        if (0..count).any(again) {
+            doubled = (0..count).map(again).collect();
+        }
     } else {
         let mut seen = std::collections::HashSet::new();
         let keys = keys(&batch.fields[from..]);
-        (0..count).rev().filter(|i| !seen.insert(keys[*i])).collect()
-    };
-    if !doubled.is_empty() {
-        let mut index = 0;
+        (0..count).rev().for_each(|i| doubled[i] = !seen.insert(keys[i]));
+    }
+    if doubled.contains(&true) {
         let mut kept = batch.fields.split_off(from);
-        kept.retain(|_| {
-            index += 1;
-            !doubled.contains(&(index - 1))
-        });
+        let mut doubled = doubled.into_iter();
+        kept.retain(|_| !doubled.next().unwrap_or(false));
         batch.fields.append(&mut kept);
     }
 }

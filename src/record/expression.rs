@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Steps back after which an expression with look-around or back references is given up, for one text.
 pub const STEPS_MAX: usize = 200_000;
+/// Texts up to which an expression is tried that looks around: a look ahead over all of the text, from each place in it, takes the square
+/// of its length, and is one step.
+const BACKTRACKING_BYTES_MAX: usize = 64 << 10;
 
 /// Texts differ in whether a character can be more than a byte, and in whether `^` can match inside.
 const VARIANTS: usize = 4;
@@ -95,6 +98,7 @@ impl Expression {
     pub fn is_match(&self, text: &[u8]) -> bool {
         match self.engine(self.variant(text)) {
             Engine::Linear(regex) => regex.is_match(text),
+            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => self.give_up(),
             Engine::Backtracking(regex) => regex.is_match(text).unwrap_or_else(|_| self.give_up()),
         }
     }
@@ -105,6 +109,7 @@ impl Expression {
         let at = self.variant(text);
         match self.engine(at) {
             Engine::Linear(regex) => groups.read(at, regex, text),
+            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => self.give_up(),
             Engine::Backtracking(regex) => match regex.captures(text) {
                 Ok(Some(captures)) => {
                     let span = |group| captures.get(group).map(|found| (found.start(), found.end()));
@@ -126,6 +131,7 @@ impl Expression {
                     .filter(|found| !found.is_empty())
                     .for_each(|found| take(found.start(), found.end()));
             }
+            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => drop(self.give_up()),
             Engine::Backtracking(regex) => {
                 for found in regex.find_iter(text) {
                     match found {
@@ -159,7 +165,10 @@ impl Expression {
 
     fn give_up(&self) -> bool {
         self.given_up.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("an expression took more than {STEPS_MAX} steps and was given up: {}", self.translation.pattern);
+        tracing::warn!(
+            "an expression took more than {STEPS_MAX} steps, or its text was longer than {BACKTRACKING_BYTES_MAX} bytes, and was given up: {}",
+            self.translation.pattern
+        );
         false
     }
 

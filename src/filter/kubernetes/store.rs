@@ -123,12 +123,11 @@ impl Store {
     pub(super) fn begin(&self, state: &Arc<State>) {
         let kept = state.pods();
         let inner = &mut *self.inner();
-        let deleted = Some(Instant::now());
         for (uid, object) in kept {
             let object: Value = serde_json::from_slice(&object).unwrap_or_default();
-            // Deleted as far as anybody knows; the first list says who is there.
+            // The first list says who is gone, however late it comes.
             if let Some(pod) = Pod::of_object(&object, self.wanted) {
-                inner.pods.insert(uid, Known { pod: Arc::new(pod), deleted, users: Vec::new() });
+                inner.pods.insert(uid, Known { pod: Arc::new(pod), deleted: None, users: Vec::new() });
             }
         }
         inner.state = Some(Arc::clone(state));
@@ -356,6 +355,12 @@ impl Inner {
             return (uid, None, false);
         }
         let mut users = self.take_missing(&pod);
+        if !self.pods.contains_key(&uid) {
+            // Who knows a pod by its name alone may mean this one from now on.
+            let is_namesake = |known: &&mut Known| known.pod.name == pod.name && known.pod.namespace == pod.namespace;
+            let namesakes = self.pods.values_mut().filter(is_namesake);
+            users.extend(namesakes.flat_map(|known| std::mem::take(&mut known.users)));
+        }
         let pod = Arc::new(pod);
         match self.pods.get_mut(&uid) {
             Some(known) => {

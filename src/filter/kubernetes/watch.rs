@@ -23,6 +23,8 @@ use tokio::time::{sleep, timeout};
 
 /// So long the server is asked to let a watch live, less up to a minute, so that those of a cluster spread.
 const WATCH_LENGTH: Duration = Duration::from_secs(300);
+/// So often in a row a watch may fail before a new list.
+const WATCH_FAILURES_MAX: u32 = 3;
 const WATCH_SPREAD: Duration = Duration::from_secs(60);
 /// A watch that was silent for so long after its end has hung.
 const WATCH_OVERTIME: Duration = Duration::from_secs(15);
@@ -108,16 +110,23 @@ impl Watch {
             Ok(begun) => begun,
             Err(end) => return end,
         };
+        let mut failures = 0;
         let (mut backoff, mut spread) = (backoff(BACKOFF_BASE, BACKOFF_CAP), backoff(WATCH_SPREAD, WATCH_SPREAD));
         loop {
             let begun = Instant::now();
             let length = WATCH_LENGTH.saturating_sub(spread.wait());
             match self.watch(kind, selector.as_deref(), &mut version, length).await {
-                Ok(()) => {}
-                Err(End::Error(error)) => self.say(kind, &End::Error(error)),
+                Ok(()) => failures = 0,
+                // A version that the server cannot serve any more: a new list has another one.
+                Err(end @ End::Error(_)) if failures >= WATCH_FAILURES_MAX => return end,
+                Err(End::Error(error)) => {
+                    failures += 1;
+                    self.say(kind, &End::Error(error));
+                }
                 Err(end) => return end,
             }
             if begun.elapsed() >= GOOD_WATCH {
+                failures = 0;
                 backoff.reset();
             }
             sleep(backoff.wait()).await;

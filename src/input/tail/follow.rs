@@ -54,6 +54,8 @@ pub(super) struct Follower {
     pub(super) queue: VecDeque<u64>,
     /// The last round ended before each chain had its turn.
     pub(super) behind: bool,
+    /// In the last round of those that were behind, rotated files came first.
+    pub(super) rotated_were_first: bool,
     pub(super) batch: Batch,
     pub(super) clock: Rfc3339,
     /// Rows to be written at the next second, beside those of changed chains.
@@ -101,6 +103,7 @@ impl Follower {
             watcher,
             queue: VecDeque::new(),
             behind: false,
+            rotated_were_first: false,
             batch: Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new()))),
             clock: Rfc3339::default(),
             changes: Vec::new(),

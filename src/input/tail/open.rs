@@ -195,7 +195,10 @@ impl Follower {
 
     /// Takes pieces in again whose record had no end when drave stopped.
     fn read_open_pieces(&mut self, id: u64, index: usize, ranges: &[(u64, u64)]) {
-        for (start, end) in ranges {
+        let mut ranges = ranges.to_vec();
+        // The lines of a trace are noted when they are whole, their pieces before.
+        ranges.sort_unstable();
+        for (start, end) in &ranges {
             let Some(chain) = self.chains.get_mut(&id) else { return };
             let settings = &self.inputs[chain.input];
             self.batch.reset(&chain.source, key_names(settings));

@@ -1,5 +1,5 @@
 //! Whose turn it is to be read: every chain in the queue a block at a time. When there is more to read than time, those whose oldest
-//! unread file was rotated go first, and get more of it: what is renamed now is compressed or deleted next.
+//! unread file was rotated go first in every other round, and get more of it: what is renamed now is compressed or deleted next.
 
 use super::chain::Chain;
 use super::follow::{Follower, POLL_MIN, Step};
@@ -16,8 +16,10 @@ impl Follower {
         self.swept.fill(false);
         let is_behind = self.behind;
         if is_behind {
-            let chains = &self.chains;
-            self.queue.make_contiguous().sort_by_key(|id| !chains.get(id).is_some_and(Chain::is_rotated));
+            // The others begin the next round: many rotated files must not take all the time there is.
+            self.rotated_were_first = !self.rotated_were_first;
+            let (chains, first) = (&self.chains, self.rotated_were_first);
+            self.queue.make_contiguous().sort_by_key(|id| chains.get(id).is_some_and(Chain::is_rotated) != first);
         }
         for _ in 0..self.queue.len() {
             // A pod that lives a moment is missed when its event waits behind a thousand blocks.

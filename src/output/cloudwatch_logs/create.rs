@@ -68,7 +68,12 @@ impl Streams {
             match failure.kind() {
                 Kind::Done => break,
                 Kind::Missing if may_make_group => self.ensure_group(service, group).await?,
-                _ => return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`"))),
+                kind => {
+                    if kind == Kind::Expired {
+                        service.aws.forget_credentials().await;
+                    }
+                    return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`")));
+                }
             }
         }
         self.used(key);

@@ -244,7 +244,23 @@ struct Pass<'w> {
     now: Instant,
 }
 
+/// Before a tenant is asked again that is throttled, and says not when.
+const TENANT_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+/// The same where only a change helps.
+const TENANT_LASTING_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 impl Loki {
+    /// What one tenant is told is no matter of the others: its requests wait out of their way.
+    fn of_its_tenant(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Again { after, cause, message, lasting } if self.tenant_key.is_some() => {
+                let wait = if lasting { TENANT_LASTING_WAIT } else { TENANT_WAIT };
+                Outcome::Held { after: after.unwrap_or(wait), cause, message, lasting }
+            }
+            other => other,
+        }
+    }
+
     /// Looks at what the records of a batch have in common.
     fn begin<'w>(&self, batch: &Batch, working: &'w mut Working) -> Pass<'w> {
         let Working { sources, streams, scratch, changed } = working;
@@ -402,7 +418,7 @@ impl Output for Loki {
             let headers = tenanted.as_ref().unwrap_or(&self.headers);
             let (method, url, body) = (Method::POST, &self.url, request.body.clone());
             match self.client.send(crate::net::Request { method, url, headers, body }).await {
-                Ok(answer) => answer::judge(answer.status, &answer.headers, &answer.body, pieces),
+                Ok(answer) => self.of_its_tenant(answer::judge(answer.status, &answer.headers, &answer.body, pieces)),
                 Err(error) => endpoint::failed(&error),
             }
         })

@@ -11,7 +11,7 @@ use crate::output::{Outcome, Refusal};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use serde_json::Value;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where `"errors":false` stands in an answer, if it does.
 const HEAD_BYTES: usize = 120;
@@ -174,13 +174,20 @@ impl Found {
             // What all have in common is said at once; of a part it is said when that part comes again.
             Some((cause, said, hint)) if self.again.len() == records => {
                 let message = message("the server stores nothing", &said, hint.unwrap_or_default());
-                Outcome::Again { after: None, cause, message, lasting: hint.is_some() && !self.passes }
+                match hint.is_some() && !self.passes {
+                    // One index may be closed or blocked: documents of the others go around it.
+                    true => Outcome::Held { after: BLOCKED_WAIT, cause, message, lasting: true },
+                    false => Outcome::Again { after: None, cause, message, lasting: false },
+                }
             }
             _ if self.again.is_empty() && self.refused.is_empty() => Outcome::Delivered,
             _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None },
         }
     }
 }
+
+/// Before documents are sent again that wait for somebody to do something.
+const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 
 /// What is to become of a document.
 #[derive(Debug, PartialEq, Eq)]

@@ -217,8 +217,8 @@ impl Output for OpenSearch {
 
     fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {
         let is_wanted = self.options.on_mapping_conflict == OnMappingConflict::Stringify;
-        // Of these two not the fields are to blame.
-        let is_of_fields = refusal.reason != "document_missing_exception" && !refusal.message.contains("_id");
+        // Of this not the fields are to blame.
+        let is_of_fields = refusal.reason != "document_missing_exception";
         is_wanted && is_of_fields && self.second_form.push(piece, &refusal.message, out)
     }
 

@@ -282,7 +282,7 @@ fn what_is_missing_or_not_there_is_told_before_anything_runs() {
         ("outputs: [{ name: 'null' }]", "note: output null has no `match` and is left out"),
         (
             "outputs: [{ name: 'null', match: x, processors: { logs: [{ name: cumulative_to_delta }] } }]",
-            "error: drave has no processor `cumulative_to_delta`, which output null asks for",
+            "error: drave has no processor `cumulative_to_delta`",
         ),
         ("filters: [{ name: 'no such', match: x }]", "error: unknown filter `no such`"),
     ] {

@@ -65,7 +65,7 @@ impl Multiline {
     ///
     /// # Errors
     /// A name that is not known: it and the nearest one. A section with mistakes counts as known; they are reported by
-    /// [`check_sections`].
+    /// `check_sections`.
     pub fn named<'n>(
         names: impl Iterator<Item = &'n str>,
         defined: Defined<'_>,

@@ -68,6 +68,7 @@ fn command_lines_that_cannot_be_read() {
         &["check"],
         &["README.md"],
         &["check", "a.conf", "--format", "jsn"],
+        &["convert"],
         &["-c", "a.conf", "check", "b.conf"],
         &["run"],
         &["completions", "bsh"],

@@ -3,6 +3,7 @@
 mod run;
 mod quick;
 mod check;
+mod convert;
 mod explain;
 mod positions;
 mod spool;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
     },
+    /// Turn a configuration of Fluent Bit or Promtail into YAML, and say what becomes of each directive; exit 1 if some is lost
+    Convert(convert::ConvertArguments),
     /// Show what happens to records: which steps are done once per source, which per record, which read the text
     Explain {
         /// The configuration, YAML or classic
@@ -136,6 +139,7 @@ fn dispatch(arguments: Arguments, environment: Environment) -> u8 {
         Some(Command::Check { file, format }) => {
             check::check(&run::Given { file: Some(file), quick: quick::Quick::default(), environment }, format)
         }
+        Some(Command::Convert(arguments)) => convert::convert(&arguments, &environment),
         Some(Command::Explain { config }) => {
             explain::explain(&run::Given { file: Some(config), quick: quick::Quick::default(), environment })
         }

@@ -133,8 +133,7 @@ impl Reader<'_, '_> {
 
     fn include(&mut self, name: &str) {
         let at = self.at(name);
-        let name = self.loader.expand(name, &at);
-        self.loader.include(&name, self.path, &at);
+        self.loader.include(name, self.path, &at);
     }
 
     fn set(&mut self, argument: &str, at: &Location) {

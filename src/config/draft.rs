@@ -88,11 +88,15 @@ impl Loader<'_> {
         let kind = draft.kind?;
         let (names, entries): (Vec<Entry>, Vec<Entry>) = draft.entries.into_iter().partition(|e| e.key == "name");
         let Some(name) = names.last().map(|e| e.value.trim()).filter(|name| !name.is_empty()) else {
-            let hint = Some(format!("add `name`: which {} is it?", kind.word()));
-            self.report.error(Some(&draft.at), format!("this {} has no name", kind.word()), hint);
+            self.report_no_name(kind, &draft.at);
             return None;
         };
         let name = if kind.is_parser() { name.to_owned() } else { name.to_ascii_lowercase() };
         Some(Section { kind, name, at: draft.at, entries, folder: self.folder.clone() })
+    }
+
+    pub(super) fn report_no_name(&mut self, kind: SectionKind, at: &Location) {
+        let hint = Some(format!("add `name`: which {} is it?", kind.word()));
+        self.report.error(Some(at), format!("this {} has no name", kind.word()), hint);
     }
 }

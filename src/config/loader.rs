@@ -19,12 +19,32 @@ const FILES_MAX: usize = 2_000;
 /// The only place but the configuration itself where a variable's value can be.
 pub(super) const FILE_SCHEME: &str = "file://";
 
+/// What stands between the sections. Only a conversion asks for it.
+pub(super) enum Aside {
+    /// `@SET`, a variable of `env`, with the value as written.
+    Variable { name: String, value: String, at: Location },
+    /// An include, as written. `read`: something was found.
+    Include { name: String, at: Location, read: bool },
+}
+
+/// What the sections are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To run them here, or to check that.
+    Run,
+    /// To write them anew, maybe far from where they run: variables that are not set and files that are not there are no mistakes.
+    Convert,
+}
+
 /// Collects what the readers find.
 pub(super) struct Loader<'a> {
     files: &'a dyn Files,
     pub(super) report: &'a mut Report,
     pub(super) variables: Variables<'a>,
     pub(super) drafts: Vec<Draft>,
+    /// Each with the number of drafts before it.
+    pub(super) asides: Vec<(usize, Aside)>,
+    purpose: Purpose,
     pub(super) folder: PathBuf,
     /// The file that is being read and those that include it.
     open: Vec<PathBuf>,
@@ -47,6 +67,8 @@ impl<'a> Loader<'a> {
             report,
             variables,
             drafts: Vec::new(),
+            asides: Vec::new(),
+            purpose: Purpose::Run,
             folder,
             open: Vec::new(),
             files_read: 0,
@@ -54,40 +76,62 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Reads what an include names: a path or a pattern, relative to the file that includes or else to the main file.
-    pub(super) fn include(&mut self, name: &str, from: &Path, at: &Location) {
-        let near = from.parent().unwrap_or(Path::new("")).join(name);
-        if files::is_pattern(name) {
-            self.include_pattern(name, &near, at);
-        } else if self.files.exists(&near) || !self.files.exists(&self.folder.join(name)) {
-            self.read_file(&near, Some(at));
+    /// The same to write the configuration anew.
+    pub(super) fn to_convert(self) -> Self {
+        Self { purpose: Purpose::Convert, ..self }
+    }
+
+    /// Reads what an include names, with variables in it: a path or a pattern, relative to the file that includes or else to the
+    /// main file.
+    pub(super) fn include(&mut self, written: &str, from: &Path, at: &Location) {
+        let number = self.asides.len();
+        self.asides.push((self.drafts.len(), Aside::Include { name: written.into(), at: at.clone(), read: false }));
+        let name = self.expand(written, at);
+        let near = from.parent().unwrap_or(Path::new("")).join(&name);
+        let found = if files::is_pattern(&name) {
+            self.include_pattern(&name, &near, at)
+        } else if self.files.exists(&near) || !self.files.exists(&self.folder.join(&name)) {
+            self.read_file(&near, Some(at))
         } else {
-            self.read_file(&self.folder.join(name), Some(at));
+            self.read_file(&self.folder.join(&name), Some(at))
+        };
+        if let Some((_, Aside::Include { read, .. })) = self.asides.get_mut(number) {
+            *read = found;
         }
     }
 
-    fn include_pattern(&mut self, name: &str, pattern: &Path, at: &Location) {
+    fn include_pattern(&mut self, name: &str, pattern: &Path, at: &Location) -> bool {
         match files::matches(pattern, self.files) {
-            Ok(found) if found.is_empty() => self.report.note(Some(at), format!("no file matches `{name}`"), None),
-            Ok(found) => found.iter().for_each(|path| self.read_file(path, Some(at))),
-            Err(error) => self.report.error(Some(at), format!("`{name}` is no pattern of files"), Some(error)),
+            Ok(found) if found.is_empty() && self.purpose == Purpose::Convert => false,
+            Ok(found) if found.is_empty() => {
+                self.report.note(Some(at), format!("no file matches `{name}`"), None);
+                false
+            }
+            Ok(found) => found.iter().filter(|path| self.read_file(path, Some(at))).count() > 0,
+            Err(error) => {
+                self.report.error(Some(at), format!("`{name}` is no pattern of files"), Some(error));
+                false
+            }
         }
     }
 
-    /// Reads a file; `at` is where it is named.
-    pub(super) fn read_file(&mut self, path: &Path, at: Option<&Location>) {
+    /// Reads a file; `at` is where it is named. Was it there?
+    pub(super) fn read_file(&mut self, path: &Path, at: Option<&Location>) -> bool {
         if !self.may_open(path, at) {
-            return;
+            return false;
         }
         match self.files.read(path) {
             Ok(bytes) => {
                 self.open.push(self.files.identity(path));
                 self.read_bytes(path, bytes);
                 self.open.pop();
+                true
             }
+            Err(_) if at.is_some() && self.purpose == Purpose::Convert => false,
             Err(error) => {
                 let hint = "check the path, and that drave may read it";
                 self.report.error(at, format!("cannot read {}: {error}", path.display()), Some(hint.into()));
+                false
             }
         }
     }
@@ -142,7 +186,8 @@ impl<'a> Loader<'a> {
     /// Replaces the variables of a value, and learns which texts are secret.
     pub(super) fn expand(&mut self, text: &str, at: &Location) -> String {
         let expanded = self.variables.expand(text);
-        for name in expanded.missing {
+        let missing = if self.purpose == Purpose::Run { expanded.missing } else { Vec::new() };
+        for name in missing {
             let hint = format!("set it, or write ${{{name}:-something}} to say what holds without it");
             self.report.note(Some(at), format!("variable `{name}` is not set: its place stays empty"), Some(hint));
         }
@@ -154,8 +199,11 @@ impl<'a> Loader<'a> {
 
     /// `@SET`, `env`. A value such as `file:///run/secrets/token` stands for what is in that file.
     pub(super) fn set_variable(&mut self, name: &str, value: &str, at: &Location) {
+        let aside = Aside::Variable { name: name.into(), value: value.into(), at: at.clone() };
+        self.asides.push((self.drafts.len(), aside));
         let mut value = self.expand(value, at);
-        if let Some(path) = value.strip_prefix(FILE_SCHEME).filter(|path| !path.is_empty()) {
+        let file = value.strip_prefix(FILE_SCHEME).filter(|path| !path.is_empty());
+        if let Some(path) = file.filter(|_| self.purpose == Purpose::Run) {
             let path = self.folder.join(path);
             value = self.value_from_file(name, &path, at).unwrap_or_default();
             self.report.secrets.add(&value);

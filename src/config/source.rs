@@ -16,6 +16,11 @@ impl Sources {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[(Arc<str>, String)] {
+        &self.0
+    }
+
     /// The line that a location points into.
     pub(super) fn line(&self, at: &Location) -> Option<&str> {
         let (_, text) = self.0.get(self.index(&at.file))?;

@@ -17,7 +17,7 @@
 
 mod env;
 mod json;
-mod tree;
+pub(super) mod tree;
 
 use super::draft::Draft;
 use super::loader::{Loader, location};
@@ -182,8 +182,7 @@ impl Reader<'_, '_> {
 
     fn include(&mut self, name: &str, node: &Node) {
         let at = self.at(node);
-        let name = self.loader.expand(name, &at);
-        self.loader.include(&name, self.path, &at);
+        self.loader.include(name, self.path, &at);
     }
 
     fn service(&mut self, node: &Node) {

@@ -7,14 +7,14 @@ use std::collections::{HashMap, HashSet};
 
 /// A value and its place; line and column count from 1.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) value: Value,
+pub(in crate::config) struct Node {
+    pub(in crate::config) line: usize,
+    pub(in crate::config) column: usize,
+    pub(in crate::config) value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(in crate::config) enum Value {
     /// `plain` is without quotes, so that a null can be told from the text "null".
     Scalar {
         text: String,
@@ -26,21 +26,21 @@ pub(super) enum Value {
 
 /// Why a text is no document.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) message: String,
-    pub(super) hint: &'static str,
+pub(in crate::config) struct Fault {
+    pub(in crate::config) line: usize,
+    pub(in crate::config) column: usize,
+    pub(in crate::config) message: String,
+    pub(in crate::config) hint: &'static str,
 }
 
 impl Node {
     /// Nothing, `~` or `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::config) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// The text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(in crate::config) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// What it is, for messages.
-    pub(super) fn what(&self) -> &'static str {
+    pub(in crate::config) fn what(&self) -> &'static str {
         match &self.value {
             _ if self.is_null() => "nothing",
             Value::Scalar { .. } => "a text",
@@ -73,9 +73,44 @@ const COPIED_MAX: usize = 4 << 20;
 const DEPTH_MAX: usize = 64;
 
 /// Reads the one document of a text; `None` when there is none.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
+pub(in crate::config) fn parse(text: &str) -> Result<Option<Node>, Fault> {
     let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
     builder.document()
+}
+
+/// Of each line where its comment begins, in bytes; nothing of a text that is no document.
+pub(in crate::config) fn comments(text: &str) -> Vec<Option<usize>> {
+    let mut lines: Vec<(&str, Option<usize>)> = text.lines().map(|line| (line, Some(0))).collect();
+    let mut parser = Parser::new_from_str(text);
+    while let Some(Ok((event, span))) = parser.next_event() {
+        let Event::Scalar(_, style, ..) = event else { continue };
+        let (first, last) = (span.start.line(), span.end.line());
+        for number in first..=last {
+            let Some((line, from)) = number.checked_sub(1).and_then(|index| lines.get_mut(index)) else { continue };
+            // Where the scalar ends, in characters; `None`: nowhere in this line.
+            *from = match style {
+                ScalarStyle::Literal | ScalarStyle::Folded if number == last => *from,
+                ScalarStyle::Literal | ScalarStyle::Folded => None,
+                _ if number < last => None,
+                ScalarStyle::SingleQuoted if first < last => closing(line, '\''),
+                ScalarStyle::DoubleQuoted if first < last => closing(line, '"'),
+                _ => Some(span.end.col()),
+            };
+        }
+    }
+    lines.into_iter().map(|(line, from)| comment_start(line, from?)).collect()
+}
+
+/// Behind the quote that ends a text of several lines; its column is not told.
+fn closing(line: &str, quote: char) -> Option<usize> {
+    line.chars().position(|c| c == quote).map(|at| at + 1)
+}
+
+/// A comment begins at a `#` with a blank before it.
+fn comment_start(line: &str, from: usize) -> Option<usize> {
+    let from = line.char_indices().nth(from).map_or(line.len(), |(start, _)| start);
+    let is_start = |at: &usize| *at == 0 || line[..*at].ends_with([' ', '\t']);
+    line.match_indices('#').map(|(at, _)| at).find(|at| *at >= from && is_start(at))
 }
 
 struct Builder<'t> {

@@ -74,7 +74,8 @@ crate::options! {
         /// A record accessor: the text there is the record's tenant. Records that have none there are of `tenant_id`.
         tenant_id_key: String, "tenant_id_key", optional;
         /// Labels, with commas between them: `job=app`, `ns=$kubernetes['namespace_name']`, or `$stream`, which is named after the key. What
-        /// is missing in a record is left out; without any label it is `job=fluent-bit`.
+        /// is missing in a record is left out; of a name that stands twice the last value counts that a record has in full. Without any
+        /// label it is `job=fluent-bit`.
         labels: List, "labels", default "";
         /// Keys whose values are labels, under their names.
         label_keys: List, "label_keys", default "";

@@ -38,11 +38,14 @@ impl Pair {
         template.into_iter().flat_map(Template::accessors)
     }
 
-    /// Adds it to what a record has, unless its value is empty.
+    /// Adds it to what a record has, unless its value is empty, or has a part missing where the name has a value.
     pub(super) fn render(&self, batch: &Batch, record: usize, out: &mut Rendered) {
-        out.set(&self.name, |text| match &self.value {
-            Value::Fixed(value) => text.push_str(value),
-            Value::Record(template) => _ = template.render(batch, record, text),
+        out.set_if(&self.name, |text| match &self.value {
+            Value::Fixed(value) => {
+                text.push_str(value);
+                true
+            }
+            Value::Record(template) => template.render(batch, record, text),
         });
     }
 }
@@ -183,13 +186,22 @@ impl Rendered {
 
     /// Sets a value; nothing where `write` writes nothing. Of one name the last value counts.
     pub(super) fn set(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        self.set_if(name, |text| {
+            write(text);
+            true
+        });
+    }
+
+    /// The same where `write` says whether the value is whole: one that is not takes no other's place.
+    fn set_if(&mut self, name: &str, write: impl FnOnce(&mut String) -> bool) {
         let start = self.text.len();
-        write(&mut self.text);
+        let is_whole = write(&mut self.text);
         let value = start..self.text.len();
         if value.is_empty() {
             return;
         }
         match self.position(name) {
+            Some(_) if !is_whole => self.text.truncate(start),
             Some(at) => self.list[at].1 = value,
             None => {
                 self.text.push_str(name);
@@ -308,6 +320,10 @@ mod tests {
         for (name, value) in [("a", "1"), ("b", ""), ("a", "\"2\""), ("c", "3"), ("a", "")] {
             rendered.set(name, |text| text.push_str(value));
         }
+        rendered.set_if("a", |text| {
+            text.push_str("part/");
+            false
+        });
         rendered.add("c", "4");
         rendered.add("d", "5");
         assert_eq!(shown(&rendered), r#"{"a":"\"2\"","c":"3","d":"5"}"#);

@@ -2,39 +2,23 @@
 //!
 //! `DRAVE_SEED` repeats a run, `DRAVE_ROUNDS` makes it longer.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-#![allow(clippy::disallowed_methods, reason = "tests have no config to read the environment for them")]
 
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use support::agent::Agent;
 use support::logs::ContainerLog;
 use support::node::{Node, number};
+use support::random::{Random, from_environment, seed_of_run};
 
 /// Lines that each container writes in a second, about.
 const RATE: u64 = 2000;
 const CONTAINERS: u32 = 4;
 /// What can be unsettled when it is killed: commits are made each second, and each test machine is slow now and then.
 const UNSETTLED_SECONDS: u64 = 2;
-
-/// xorshift64*: enough for a test, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit
-    }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// A container that prints whole lines, and lines in pieces, with a rotation now and then.
 fn write(mut log: ContainerLog, file: u32, seed: u64, over: &AtomicBool, written: &AtomicU64) {
@@ -67,10 +51,8 @@ fn write(mut log: ContainerLog, file: u32, seed: u64, over: &AtomicBool, written
 
 #[test]
 fn killed_at_any_moment_every_line_arrives() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = from_environment("DRAVE_SEED").unwrap_or(clock % 1_000_000 + 1);
+    let seed = seed_of_run();
     let rounds = from_environment("DRAVE_ROUNDS").unwrap_or(20);
-    println!("DRAVE_SEED={seed}");
     let node = Node::new().tail("refresh_interval", "2");
     let (over, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut random = Random(seed);
@@ -79,7 +61,7 @@ fn killed_at_any_moment_every_line_arrives() {
     assert_eq!(node.start().stop(), Some(0));
     std::thread::scope(|scope| {
         for (file, log) in (0..).zip(logs) {
-            let (seed, over, written) = (random.below(u64::MAX) | 1, &over, &written);
+            let (seed, over, written) = (random.seed(), &over, &written);
             scope.spawn(move || write(log, file, seed, over, written));
         }
         for round in 0..rounds {

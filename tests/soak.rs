@@ -3,18 +3,18 @@
 //!
 //! `DRAVE_SEED` repeats a run, `DRAVE_SOAK_SECONDS` makes it longer.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-#![allow(clippy::disallowed_methods, reason = "tests have no config to read the environment for them")]
 
 mod support;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use support::agent::Agent;
 use support::logs::ContainerLog;
 use support::node::{Node, number};
+use support::random::{Random, from_environment, seed_of_run};
 use support::scrape::{Metrics, get};
 use support::sink::{Act, Sink};
 use support::site::free_address;
@@ -25,22 +25,6 @@ const RATE: u64 = 400;
 const SECONDS: u64 = 20;
 /// How long the rest may take at the end, in which the spool is drained.
 const AT_THE_END: Duration = Duration::from_secs(90);
-
-/// xorshift64*: enough for a test, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit
-    }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 fn write(mut log: ContainerLog, file: u32, seed: u64, over: &AtomicBool, written: &AtomicU64) {
     // What is not read and not in the spool must stay.
@@ -65,9 +49,9 @@ fn write(mut log: ContainerLog, file: u32, seed: u64, over: &AtomicBool, written
 
 /// What the server does next.
 fn misbehave(sink: &Sink, random: &mut Random) -> &'static str {
-    let mut own = Random(random.below(u64::MAX) | 1);
+    let mut own = Random(random.seed());
     let one_of = |part: u64, mut bad: Box<dyn FnMut() -> Act + Send>, own: &mut Random| {
-        let mut own = Random(own.below(u64::MAX) | 1);
+        let mut own = Random(own.seed());
         sink.answer_with(move |_| if own.below(part) == 0 { bad() } else { Act::status(200) });
     };
     match random.below(8) {
@@ -153,10 +137,8 @@ fn node(admin: SocketAddr) -> Node {
 
 #[test]
 fn whatever_happens_every_line_arrives() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = from_environment("DRAVE_SEED").unwrap_or(clock % 1_000_000 + 1);
+    let seed = seed_of_run();
     let time = Duration::from_secs(from_environment("DRAVE_SOAK_SECONDS").unwrap_or(SECONDS));
-    println!("DRAVE_SEED={seed}");
     let admin = free_address();
     let node = node(admin);
     let (over, written) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -168,7 +150,7 @@ fn whatever_happens_every_line_arrives() {
     let end = Instant::now() + time;
     std::thread::scope(|scope| {
         for (file, log) in (0..).zip(logs) {
-            let (seed, over, written) = (random.below(u64::MAX) | 1, &over, &written);
+            let (seed, over, written) = (random.seed(), &over, &written);
             scope.spawn(move || write(log, file, seed, over, written));
         }
         // A panic in here must end the writers, too.

@@ -204,8 +204,8 @@ fn the_rest_of_a_file_that_was_rotated_while_no_agent_ran_comes_first() {
     expect_only(&node, agent, texts("a", 4..20));
 }
 
-#[test]
-fn the_rest_of_a_file_that_fluent_bit_saw_rotated_is_read() {
+/// A container whose file was rotated once, with the rotated one. Fluent Bit saw it, and read a part of each.
+fn rotated_once() -> (Node, PathBuf) {
     let node = containers();
     let mut log = node.container("web-1");
     log.write_raw(cri("a", 0..10).as_bytes());
@@ -216,21 +216,18 @@ fn the_rest_of_a_file_that_fluent_bit_saw_rotated_is_read() {
     flb.row(&rotated, fs::metadata(&rotated).unwrap().ino(), cri_at(8), true);
     flb.follow(&log.link, cri_at(5));
     flb.end();
+    (node, rotated)
+}
+
+#[test]
+fn the_rest_of_a_file_that_fluent_bit_saw_rotated_is_read() {
+    let (node, _) = rotated_once();
     expect_only(&node, node.start(), [texts("a", 8..10), texts("a", 15..20)].concat());
 }
 
 #[test]
 fn a_file_that_was_compressed_meanwhile_is_sent_whole() {
-    let node = containers();
-    let mut log = node.container("web-1");
-    log.write_raw(cri("a", 0..10).as_bytes());
-    let rotated = log.rename();
-    log.reopen();
-    log.write_raw(cri("a", 10..20).as_bytes());
-    let mut flb = database(&node);
-    flb.row(&rotated, fs::metadata(&rotated).unwrap().ino(), cri_at(8), true);
-    flb.follow(&log.link, cri_at(5));
-    flb.end();
+    let (node, rotated) = rotated_once();
     gzip(&rotated);
     expect_only(&node, node.start(), [texts("a", 0..10), texts("a", 15..20)].concat());
 }

@@ -16,6 +16,7 @@ pub mod loki;
 pub mod net;
 pub mod node;
 pub mod proxy;
+pub mod random;
 pub mod scrape;
 pub mod sink;
 pub mod site;

@@ -121,6 +121,28 @@ fn yaml() {
     );
 }
 
+/// Fluent Bit runs it, and so does drave.
+#[test]
+fn names_that_stand_twice_get_a_number() {
+    check(
+        "agent.yaml",
+        &[
+            (
+                "pipeline: { inputs: [{ name: tail, alias: a }, { name: tail, alias: a }, { name: tail, alias: a }] }",
+                "tail(alias=a) -> tail(alias=a.2) -> tail(alias=a.3) ! input tail has the name `a`, which another one has: it is called `a.2` ! input tail has the name `a`, which another one has: it is called `a.3`",
+            ),
+            (
+                "pipeline: { inputs: [{ name: tail, alias: a }], outputs: [{ name: null, alias: a }] }",
+                "tail(alias=a) -> null(alias=a)",
+            ),
+            (
+                "pipeline: { filters: [{ name: lua, alias: a }, { name: lua, alias: a }] }",
+                "lua(alias=a) -> lua(alias=a)",
+            ),
+        ],
+    );
+}
+
 #[test]
 fn variables() {
     let input = "[INPUT]\n name tail\n tag ${A}\n";

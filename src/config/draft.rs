@@ -4,6 +4,7 @@
 use super::load::{Config, Processor};
 use super::loader::{Loader, location};
 use super::{Entry, Location, Section, SectionKind, ServiceOptions};
+use std::collections::HashMap;
 
 /// A section while its file is being read.
 pub(super) struct Draft {
@@ -26,8 +27,31 @@ impl Loader<'_> {
             self.read_file(&service.resolve(&entry.value), Some(&entry.value_at));
         }
         self.move_drafts(&mut config);
+        self.number_aliases(&mut config.inputs);
+        self.number_aliases(&mut config.outputs);
         config.variables = self.variables.own();
         config
+    }
+
+    /// Fluent Bit takes a name that stands twice, and its metrics show the last. Positions, spools and metrics are kept by name
+    /// here, so the later ones get a number.
+    fn number_aliases(&mut self, sections: &mut [Section]) {
+        let mut names: HashMap<String, Location> = HashMap::new();
+        for section in sections {
+            let title = section.title();
+            let Some(alias) = section.entries.iter_mut().rev().find(|entry| entry.key == "alias") else { continue };
+            let Some(first) = names.get(&alias.value).cloned() else {
+                names.insert(alias.value.clone(), alias.value_at.clone());
+                continue;
+            };
+            let free = (2..).map(|number| format!("{}.{number}", alias.value)).find(|name| !names.contains_key(name));
+            let Some(name) = free else { continue };
+            let what = format!("{title} has the name `{}`, which another one has: it is called `{name}`", alias.value);
+            let hint = format!("give it a name of its own; the other is at {first}");
+            self.report.note(Some(&alias.value_at), what, Some(hint));
+            names.insert(name.clone(), alias.value_at.clone());
+            alias.value = name;
+        }
     }
 
     /// All service sections together are one.

@@ -139,6 +139,29 @@ fn gauges_of_a_namespace_go_with_its_last_file() {
     assert_eq!(open(&metrics, "bank"), 1);
 }
 
+/// As Fluent Bit counts them, on its own pages.
+#[test]
+fn files_that_are_opened_closed_and_rotated_are_counted() {
+    let sink = Sink::start();
+    let site = Site::new().inputs(&[("app", "logs/*.log", &["rotate_wait: 200ms"])]);
+    site.write("a.log", 1, 0..5);
+    let logs = site.path("logs");
+    let running = site.start(&[http(sink.address, &[])]);
+    running.wait_delivered("http.0", 5);
+    std::fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
+    running.write("a.log", 1, 5..10);
+    running.wait_delivered("http.0", 10);
+    let mut page = String::new();
+    let has = |page: &str, event: &str, count: u64| {
+        page.contains(&format!("fluentbit_input_files_{event}_total{{name=\"tail.0\"}} {count}\n"))
+    };
+    let counted = poll(SOON, || {
+        page = get(running.admin, "/api/v2/metrics/prometheus").map(|page| page.body).unwrap_or_default();
+        [("opened", 2), ("rotated", 1), ("closed", 1)].iter().all(|(event, count)| has(&page, event, *count))
+    });
+    assert!(counted, "{page}");
+}
+
 #[test]
 fn metrics_are_openmetrics_while_everything_happens() {
     let sink = Sink::start();

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 /// The numbers of one plugin, by their names in Fluent Bit.
 #[derive(Debug, Clone, Default)]
 pub struct Classic {
-    /// By name: `records`, `bytes`.
+    /// By name: `records`, `bytes`, of files `files_opened`, `files_closed` and `files_rotated`.
     pub inputs: Vec<(String, Counters)>,
     /// `records`, `bytes`, `add_records`, `drop_records`.
     pub filters: Vec<(String, Counters)>,
@@ -239,6 +239,9 @@ fn help(name: &str) -> &'static str {
         "fluentbit_uptime" => "Seconds since the start",
         "fluentbit_input_records_total" => "Records that the input read",
         "fluentbit_input_bytes_total" => "Bytes of the source that the records stand for",
+        "fluentbit_input_files_opened_total" => "Files that the input began to read",
+        "fluentbit_input_files_closed_total" => "Files that the input let go",
+        "fluentbit_input_files_rotated_total" => "Files whose name another one has taken",
         "fluentbit_filter_records_total" => "Records that passed the filter",
         "fluentbit_filter_bytes_total" => "Bytes of the source that the records stand for",
         "fluentbit_filter_add_records_total" => "Records that the filter added",

@@ -8,7 +8,7 @@
 
 use super::verdict::{Verdict, VerdictLimits};
 use crate::admin::{Counters, Gauge, Snapshot};
-use crate::input::{Gauges, LostReason};
+use crate::input::{FileEvent, Gauges, LostReason};
 use crate::record::{Batch, Counts, DropReason};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,6 +71,16 @@ pub(super) struct InputAccount {
     pub(super) dropped: BTreeMap<&'static str, Amount>,
     pub(super) lost_bytes: BTreeMap<&'static str, u64>,
     pub(super) gauges: Vec<(String, Gauges)>,
+    /// Where it follows any.
+    pub(super) files: Option<Files>,
+}
+
+/// What happened to the files of an input.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Files {
+    opened: u64,
+    closed: u64,
+    rotated: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -230,7 +240,19 @@ impl Ledger {
     }
 
     pub(super) fn gauges(&self, input: usize, gauges: Vec<(String, Gauges)>) {
-        self.lock().inputs[input].gauges = gauges;
+        let account = &mut self.lock().inputs[input];
+        account.gauges = gauges;
+        account.files.get_or_insert_default();
+    }
+
+    pub(super) fn file(&self, input: usize, event: FileEvent) {
+        let files = &mut self.lock().inputs[input].files;
+        let files = files.get_or_insert_default();
+        match event {
+            FileEvent::Opened => files.opened += 1,
+            FileEvent::Closed => files.closed += 1,
+            FileEvent::Rotated => files.rotated += 1,
+        }
     }
 
     pub(super) fn unwatched(&self, folders: u64) {
@@ -260,7 +282,16 @@ impl InputAccount {
     /// In Fluent Bit's words.
     pub(super) fn classic(&self) -> Counters {
         let unrouted = self.dropped.get(DropReason::NoRoute.label()).copied().unwrap_or_default();
-        vec![("records", self.routed.records + unrouted.records), ("bytes", self.routed.bytes + unrouted.bytes)]
+        let records = self.routed.records + unrouted.records;
+        let mut counters = vec![("records", records), ("bytes", self.routed.bytes + unrouted.bytes)];
+        if let Some(files) = self.files {
+            counters.extend([
+                ("files_opened", files.opened),
+                ("files_closed", files.closed),
+                ("files_rotated", files.rotated),
+            ]);
+        }
+        counters
     }
 }
 

@@ -25,6 +25,8 @@ mod plan;
 mod explain;
 mod route;
 mod run;
+mod running;
+mod watched;
 mod replay;
 mod leftover;
 #[cfg(test)]

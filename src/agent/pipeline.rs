@@ -8,8 +8,8 @@ use super::request::{Finished, Home, Origin, Part, Retry};
 use super::route::Match;
 use super::spare::Spare;
 use super::steps::{Aside, Chain, Scope};
-use crate::filter::{Counted, Filter, FilterContext, Measure};
-use crate::input::{Admission, Gauges, LostReason, Pipe, Wake};
+use crate::filter::{Filter, FilterContext, Measure};
+use crate::input::{Admission, FileEvent, Gauges, LostReason, Pipe, Wake};
 use crate::output::{Limits, Output, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
 use futures_util::future::BoxFuture;
@@ -129,19 +129,14 @@ impl Pipeline {
         lock(&self.building).chain.plan(draft, &|draft| self.route(draft))
     }
 
-    /// What each filter has to say on `/metrics`.
-    pub(super) fn measures(&self) -> Vec<Vec<Measure>> {
-        lock(&self.building).chain.measures()
+    /// Hands out what each filter has to say on `/metrics`, with its number.
+    pub(super) fn measures(&self, take: &mut dyn FnMut(usize, Measure<'_>)) {
+        lock(&self.building).chain.measures(take);
     }
 
     /// What passed each filter.
     pub(super) fn filtered(&self) -> Vec<Amount> {
         lock(&self.building).chain.passed()
-    }
-
-    /// What each filter counts besides.
-    pub(super) fn counted(&self, take: &mut dyn FnMut(usize, Counted<'_>)) {
-        lock(&self.building).chain.counted(take);
     }
 
     /// Enters a batch, with all that left it, into the ledger.
@@ -464,6 +459,10 @@ impl Pipe for Pipeline {
 
     fn gauges(&self, input: usize, by_namespace: Vec<(String, Gauges)>) {
         self.ledger.gauges(input, by_namespace);
+    }
+
+    fn file(&self, input: usize, event: FileEvent) {
+        self.ledger.file(input, event);
     }
 
     fn unwatched(&self, folders: u64) {

@@ -8,20 +8,20 @@
 //! Which steps those are, and what they do for all records at once, is found once per source. A record with another tag stays
 //! where it is in memory: it only gets another source, planned as any other and kept with the one that it came from.
 
+mod how;
+mod reroute;
+
 use super::ledger::Amount;
 use super::route::Match;
-use crate::filter::{Counted, Each, Filter, Measure, Plan};
-use crate::record::{Batch, DropReason, Field, Record, Shared, Source, SourceDraft, Value};
+use crate::filter::{Each, Filter, LeaveOut, Measure, Plan};
+use crate::record::{Batch, Field, Record, Shared, Source, SourceDraft, Value};
+pub(super) use how::How;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-/// How often a record's tag may be rewritten.
-const REROUTES_MAX: u8 = 8;
 /// Sources with steps up to which those that are gone are not looked for.
 const SOURCES_MIN: usize = 64;
-/// New tags of one source that are remembered; beyond it remembering begins anew.
-const TARGETS_MAX: usize = 1_000;
 
 /// Whose records a step sees.
 #[derive(Debug, Clone)]
@@ -77,38 +77,21 @@ struct OutputSteps {
     list: Vec<Step>,
 }
 
+/// What the processors of an output make of a source.
+enum Wanted {
+    /// One of them wants nothing of it.
+    Not,
+    /// There are none.
+    AsItIs,
+    By(OutputSteps),
+}
+
 /// Records of a batch that do not go where the others go.
 pub(super) struct Aside {
     pub(super) source: Arc<Source>,
     pub(super) records: Vec<Record>,
     /// Only this output gets them, and so many were meant for it.
     pub(super) only: Option<(usize, Amount)>,
-}
-
-/// How a step is done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct How {
-    pub(super) per_record: bool,
-    pub(super) parses: bool,
-    pub(super) reroutes: bool,
-    /// It takes none of the records.
-    pub(super) leaves_out: bool,
-}
-
-impl How {
-    fn of(each: &dyn Each) -> Self {
-        Self { per_record: true, parses: each.parses(), reroutes: each.reroutes(), leaves_out: false }
-    }
-
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Self { leaves_out: true, .. } => "leaves the source out",
-            Self { parses: true, .. } => "per record, reads the text",
-            Self { reroutes: true, .. } => "per record; another tag begins again at the first filter",
-            Self { per_record: true, .. } => "per record",
-            Self { .. } => "once per source",
-        }
-    }
 }
 
 /// Finds the outputs of a source.
@@ -145,15 +128,10 @@ impl Chain {
         self.filters.iter().map(|f| f.passed).collect()
     }
 
-    /// What each step has to say on `/metrics`.
-    pub(super) fn measures(&self) -> Vec<Vec<Measure>> {
-        self.filters.iter().map(|step| step.filter.measures()).collect()
-    }
-
-    /// What each step counts besides.
-    pub(super) fn counted(&self, take: &mut dyn FnMut(usize, Counted<'_>)) {
+    /// Hands out what each step has to say on `/metrics`, with its number.
+    pub(super) fn measures(&self, take: &mut dyn FnMut(usize, Measure<'_>)) {
         for (number, step) in self.filters.iter().enumerate() {
-            step.filter.counted().into_iter().for_each(|counted| take(number, counted));
+            step.filter.measures().into_iter().for_each(|measure| take(number, measure));
         }
     }
 
@@ -171,11 +149,12 @@ impl Chain {
         let mut by_output = Vec::new();
         if !found.waits {
             outputs.retain(|(output, key)| match self.ask_of_output(*output, key, &draft) {
-                Some(steps) => {
-                    by_output.extend(steps);
+                Wanted::Not => false,
+                Wanted::AsItIs => true,
+                Wanted::By(steps) => {
+                    by_output.push(steps);
                     true
                 }
-                None => false,
             });
         }
         let source = Arc::new(Source { origin, waits: found.waits, ..Source::new(draft, outputs) });
@@ -190,18 +169,18 @@ impl Chain {
         Some(source)
     }
 
-    /// The steps of one output; the inner `None` where it has none.
-    #[allow(clippy::option_option, reason = "not wanted, no steps, steps")]
-    fn ask_of_output(&mut self, output: usize, key: &Arc<str>, draft: &SourceDraft) -> Option<Option<OutputSteps>> {
+    /// Asks the processors of one output.
+    fn ask_of_output(&mut self, output: usize, key: &Arc<str>, draft: &SourceDraft) -> Wanted {
         if !self.is_processed(output) {
-            return Some(None);
+            return Wanted::AsItIs;
         }
         // The source does not wait for what is asked of one output alone; more may be known later.
         let mut draft = SourceDraft { last_call: true, ..draft.clone() };
-        let found = self.ask(&mut draft, |scope, _| matches!(scope, Scope::Output(number) if *number == output))?;
+        let found = self.ask(&mut draft, |scope, _| matches!(scope, Scope::Output(number) if *number == output));
+        let Some(found) = found else { return Wanted::Not };
         let source = Arc::new(Source::new(draft, vec![(output, Arc::clone(key))]));
         let list = with_views(found.list, &source);
-        Some(Some(OutputSteps { output, source, list }))
+        Wanted::By(OutputSteps { output, source, list })
     }
 
     fn ask(&mut self, draft: &mut SourceDraft, takes: impl Fn(&Scope, &SourceDraft) -> bool) -> Option<Found> {
@@ -224,7 +203,7 @@ impl Chain {
                 Plan::Pass => None,
                 Plan::Each(each) => Some(each),
                 // What got another tag before it goes on.
-                Plan::Drop(_) if list.iter().any(Step::reroutes) => Some(Box::new(Nothing)),
+                Plan::Drop(_) if list.iter().any(Step::reroutes) => Some(Box::new(LeaveOut)),
                 Plan::Drop(_) => return None,
                 // Records that are on their way cannot wait.
                 Plan::NotYet if draft.rerouted_by.is_some() => None,
@@ -237,32 +216,6 @@ impl Chain {
             list.push(Step { number, each, view: None, shared: draft.shared.clone() });
         }
         Some(Found { list, waits })
-    }
-
-    /// How the steps of a source are done: those before its outputs, or the processors of one output.
-    pub(super) fn explain(&mut self, mut draft: SourceDraft, output: Option<usize>) -> Vec<(usize, How)> {
-        let takes = |scope: &Scope, draft: &SourceDraft| match (output, scope) {
-            (None, scope) => scope.takes(draft),
-            (Some(output), scope) => matches!(scope, Scope::Output(number) if *number == output),
-        };
-        let mut steps: Vec<(usize, How)> = Vec::new();
-        for number in 0..self.filters.len() {
-            if !takes(&self.filters[number].scope, &draft) {
-                continue;
-            }
-            let before = draft.shared.clone();
-            let plan = self.filters[number].filter.plan(&mut draft);
-            let for_each = draft.shared_is_final && !changed(&before, &draft.shared).is_empty();
-            let mut how = match &plan {
-                Plan::Each(each) => How::of(&**each),
-                Plan::Pass | Plan::NotYet => How::default(),
-                Plan::Drop(_) => How { leaves_out: true, ..How::default() },
-            };
-            how.per_record |= for_each;
-            draft.shared_is_final |= matches!(&plan, Plan::Each(each) if each.owns_shared());
-            steps.push((number, how));
-        }
-        steps
     }
 
     /// Keeps the steps of a source until it is gone.
@@ -378,70 +331,6 @@ impl Chain {
         let records = std::mem::replace(&mut batch.records, kept);
         aside.push(Aside { source: Arc::clone(&own.source), records, only: Some((own.output, meant)) });
     }
-
-    /// Records with another tag, those of one tag together.
-    fn apply_rerouted(
-        &mut self,
-        source: &Arc<Source>,
-        steps: &mut Steps,
-        mut rerouted: Vec<(usize, Arc<str>, Record)>,
-        batch: &mut Batch,
-        route: Route<'_>,
-        aside: &mut Vec<Aside>,
-    ) {
-        while let Some((number, tag, _)) = rerouted.first() {
-            let (number, tag) = (*number, Arc::clone(tag));
-            batch.records.clear();
-            rerouted.retain(|(other, other_tag, record)| {
-                let same = *other == number && *other_tag == tag;
-                batch.records.extend(same.then_some(*record));
-                !same
-            });
-            if source.draft.reroutes >= REROUTES_MAX {
-                count_dropped(batch, DropReason::TagLoop);
-                continue;
-            }
-            match self.target(source, steps, number, tag, route) {
-                Some(target) => {
-                    batch.source = Arc::clone(&target);
-                    self.apply(batch, route, aside);
-                    aside.push(Aside { source: target, records: std::mem::take(&mut batch.records), only: None });
-                }
-                None => count_dropped(batch, DropReason::Filter),
-            }
-        }
-    }
-
-    fn target(
-        &mut self,
-        source: &Source,
-        steps: &mut Steps,
-        number: usize,
-        tag: Arc<str>,
-        route: Route<'_>,
-    ) -> Option<Arc<Source>> {
-        if steps.targets.len() >= TARGETS_MAX {
-            steps.targets.clear();
-        }
-        let known = steps.targets.get(&(number, Arc::clone(&tag)));
-        if let Some(known) = known.filter(|known| known.as_ref().is_none_or(|target| !target.is_stale())) {
-            return known.clone();
-        }
-        let draft = SourceDraft {
-            tag: tag.to_string(),
-            offset_key: None,
-            shared: Vec::new(),
-            shared_is_final: false,
-            rerouted_by: Some(number),
-            // Records that are on their way cannot wait.
-            last_call: true,
-            reroutes: source.draft.reroutes + 1,
-            ..source.draft.clone()
-        };
-        let target = self.plan(draft, route);
-        steps.targets.insert((number, tag), target.clone());
-        target
-    }
 }
 
 impl Steps {
@@ -477,25 +366,6 @@ fn with_views(mut list: Vec<Step>, source: &Source) -> Vec<Step> {
 fn changed(before: &[Shared], after: &[Shared]) -> Vec<Shared> {
     let is_same = |a: &Shared, b: &Shared| a.json == b.json && a.wins == b.wins;
     after.iter().filter(|new| !before.iter().any(|old| is_same(old, new))).cloned().collect()
-}
-
-fn count_dropped(batch: &mut Batch, reason: DropReason) {
-    let amount = Amount::of(batch);
-    batch.counts.drop(reason, amount.records, amount.bytes);
-    batch.records.clear();
-}
-
-/// Leaves out every record.
-struct Nothing;
-
-impl Each for Nothing {
-    fn apply(&mut self, batch: &mut Batch) {
-        batch.retain(|_, _| false);
-    }
-
-    fn owns_shared(&self) -> bool {
-        false
-    }
 }
 
 /// What a filter knows of a source, for each record: some may have fields of their own of what was shared before.

@@ -10,7 +10,7 @@
 //! A field that is missing counts as an empty text. Numbers are compared as numbers, also where the field is text.
 
 use super::convert::Scalar;
-use super::{Counted, Each, Filter, FilterContext, Plan};
+use super::{Each, Filter, FilterContext, LeaveOut, Measure, Plan};
 use crate::record::{Accessor, Batch, Expression, Record, SourceDraft};
 use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
@@ -141,7 +141,7 @@ impl Filter for Conditional {
         source.shared_is_final = is_final;
         let each: Box<dyn Each> = match plan {
             Plan::Each(each) => each,
-            Plan::Drop(_) => Box::new(Nothing),
+            Plan::Drop(_) => Box::new(LeaveOut),
             plan => return plan,
         };
         Plan::Each(Box::new(ConditionalEach {
@@ -152,8 +152,8 @@ impl Filter for Conditional {
         }))
     }
 
-    fn counted(&self) -> Vec<Counted<'_>> {
-        self.filter.counted()
+    fn measures(&self) -> Vec<Measure<'_>> {
+        self.filter.measures()
     }
 
     fn reroutes(&self) -> bool {
@@ -162,14 +162,6 @@ impl Filter for Conditional {
 
     fn task(&mut self, context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         self.filter.task(context)
-    }
-}
-
-struct Nothing;
-
-impl Each for Nothing {
-    fn apply(&mut self, batch: &mut Batch) {
-        batch.retain(|_, _| false);
     }
 }
 

@@ -58,30 +58,25 @@ pub trait Filter: Send {
         false
     }
 
-    /// What it counts besides records, for the metrics.
-    fn counted(&self) -> Vec<Counted<'_>> {
-        Vec::new()
-    }
-
     /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
     }
 
-    /// What it has to say on `/metrics`.
-    fn measures(&self) -> Vec<Measure> {
+    /// What it has to say on `/metrics` besides what passed it.
+    fn measures(&self) -> Vec<Measure<'_>> {
         Vec::new()
     }
 }
 
 /// A number of a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measure {
+pub struct Measure<'a> {
     /// Which.
     pub what: Measured,
-    /// The reason, where there are several.
-    pub label: Option<&'static str>,
-    /// As of now.
+    /// The reason or the kind, where there are several.
+    pub label: Option<&'a str>,
+    /// As of now; of what is counted, since the start.
     pub value: f64,
 }
 
@@ -100,6 +95,10 @@ pub enum Measured {
     WithoutMetadata,
     /// Annotations that could not be understood, counted.
     BadAnnotations,
+    /// Secrets that were taken out, counted by kind.
+    Redacted,
+    /// Records that passed as they were because a script failed, counted by kind.
+    Failed,
 }
 
 /// The part of a filter that looks at the records of one source. No I/O, no waiting.
@@ -133,15 +132,17 @@ pub trait Each: Send {
     fn idle(&mut self, _batch: &mut Batch, _now: Instant, _at_the_end: bool) {}
 }
 
-/// Something that a filter counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted<'a> {
-    /// The metric, without `drave_`.
-    pub metric: &'static str,
-    /// Its label `kind`.
-    pub kind: &'a str,
-    /// Since the start.
-    pub count: u64,
+/// Leaves out every record.
+pub struct LeaveOut;
+
+impl Each for LeaveOut {
+    fn apply(&mut self, batch: &mut Batch) {
+        batch.retain(|_, _| false);
+    }
+
+    fn owns_shared(&self) -> bool {
+        false
+    }
 }
 
 /// What a filter's task runs with.

@@ -13,7 +13,7 @@
 mod kinds;
 
 use super::words::{Split, of_entry, report_wrong};
-use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
+use super::{Each, Filter, FilterConfig, FilterPlugin, Measure, Measured, Plan};
 use crate::config::{List, Report, Section, nearest};
 use crate::record::{Batch, SourceDraft, Span, Value, json, json_read};
 use kinds::{Finder, KINDS};
@@ -148,10 +148,10 @@ impl Filter for Redact {
         Plan::Each(Box::new(RedactEach { finders, out: Vec::new(), parts: Default::default() }))
     }
 
-    fn counted(&self) -> Vec<Counted<'_>> {
-        let of = |finder: &'_ Finder| finder.found.load(Ordering::Relaxed);
-        let counted = |f| Counted { metric: "filter_redacted", kind: Finder::name(f), count: of(f) };
-        self.finders.list.iter().map(counted).collect()
+    fn measures(&self) -> Vec<Measure<'_>> {
+        let count = |finder: &'_ Finder| finder.found.load(Ordering::Relaxed) as f64;
+        let measure = |f| Measure { what: Measured::Redacted, label: Some(Finder::name(f)), value: count(f) };
+        self.finders.list.iter().map(measure).collect()
     }
 }
 
@@ -242,7 +242,8 @@ mod tests {
     fn what_was_found_is_counted_by_its_kind() {
         let mut chain = Chain::new(&[("redact", "kinds: 'email, card'")]);
         chain.run(r#"{"a":"a@b.org c@d.org","b":"4111111111111111","c":"AKIAIOSFODNN7EXAMPLE"}"#);
-        let counted: Vec<_> = chain.filters[0].counted().iter().map(|c| (c.kind, c.count)).collect();
-        assert_eq!(counted, [("email", 2), ("card", 1)]);
+        let measures = chain.filters[0].measures();
+        let counted: Vec<_> = measures.iter().map(|m| (m.label, m.value)).collect();
+        assert_eq!(counted, [(Some("email"), 2.0), (Some("card"), 1.0)]);
     }
 }

@@ -51,6 +51,17 @@ impl LostReason {
     }
 }
 
+/// What happens to the files that an input follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileEvent {
+    /// It is read from now on.
+    Opened,
+    /// It is let go.
+    Closed,
+    /// Another file has taken its name.
+    Rotated,
+}
+
 /// What an input is doing with the files of one namespace.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauges {
@@ -84,6 +95,8 @@ pub trait Pipe: Send + Sync {
     fn skipped(&self, input: usize, bytes: u64);
     /// The present state of an input's files by namespace; takes the place of what was said before.
     fn gauges(&self, input: usize, by_namespace: Vec<(String, Gauges)>);
+    /// Counts what happened to one of its files.
+    fn file(&self, _input: usize, _event: FileEvent) {}
     /// How many directories could not be watched, so that scans find their files.
     fn unwatched(&self, folders: u64);
     /// Says that the thread is alive.

@@ -275,7 +275,7 @@ impl Filter for Kubernetes {
         }))
     }
 
-    fn measures(&self) -> Vec<Measure> {
+    fn measures(&self) -> Vec<Measure<'_>> {
         let numbers = self.store.numbers();
         if numbers.condition == Condition::Off {
             return Vec::new();

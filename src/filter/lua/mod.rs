@@ -17,7 +17,7 @@
 
 mod table;
 
-use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
+use super::{Each, Filter, FilterConfig, FilterPlugin, Measure, Measured, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Batch, DropReason, Record, Shape, SourceDraft};
 use mlua::{Function, HookTriggers, Lua, Value, VmState};
@@ -153,9 +153,11 @@ impl Filter for LuaFilter {
         Plan::Each(Box::new(LuaEach { script, failures, out: Vec::new() }))
     }
 
-    fn counted(&self) -> Vec<Counted<'_>> {
-        let of =
-            |kind, count: &AtomicU64| Counted { metric: "filter_failed", kind, count: count.load(Ordering::Relaxed) };
+    fn measures(&self) -> Vec<Measure<'_>> {
+        let of = |kind, count: &AtomicU64| {
+            let value = count.load(Ordering::Relaxed) as f64;
+            Measure { what: Measured::Failed, label: Some(kind), value }
+        };
         vec![of("error", &self.failures.error), of("result", &self.failures.result)]
     }
 }

@@ -78,8 +78,8 @@ fn what_goes_wrong_leaves_the_record_as_it_was() {
     ] {
         let mut chain = chain("", code);
         assert_eq!(chain.run(r#"{"b":1}"#), r#"{"b":1}"#, "{code}");
-        let counted: Vec<u64> = chain.filters[0].counted().iter().map(|counted| counted.count).collect();
-        assert_eq!(counted, [errors, results], "{code}");
+        let counted: Vec<f64> = chain.filters[0].measures().iter().map(|measure| measure.value).collect();
+        assert_eq!(counted, [f64::from(errors), f64::from(results)], "{code}");
     }
     assert!(before.elapsed() < std::time::Duration::from_secs(60));
 }

@@ -3,8 +3,10 @@
 use super::chain::{Chain, position_of};
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::file::{Content, TailFile};
-use super::follow::{Follower, give_up, now_ns};
+use super::follow::{Follower, now_ns};
+use super::read::give_up;
 use super::settings::Settings;
+use crate::input::FileEvent;
 use crate::parse::{Joiner, LineFormat};
 use crate::record::{Batch, Ticket};
 use crate::state::Position;
@@ -39,6 +41,9 @@ impl Follower {
         let file = &mut chain.files[index];
         if let Some(error) = file.damage.take() {
             give_up(file, &error, &*self.context.pipe, number);
+        }
+        if !file.is_closed() {
+            self.context.pipe.file(number, FileEvent::Closed);
         }
         file.content = Content::Closed;
         file.progress.dirty = true;

@@ -25,6 +25,7 @@ mod file;
 mod find;
 mod follow;
 mod turns;
+mod read;
 mod left;
 mod open;
 mod held;

@@ -7,7 +7,7 @@ use super::follow::{Follower, now_ns};
 use super::rotation::{Resume, continuation, strip_gz};
 use super::settings::{ReadFromHead, Settings};
 use super::siblings::{Sibling, Siblings};
-use crate::input::LostReason;
+use crate::input::{FileEvent, LostReason};
 use crate::parse::Joiner;
 use crate::record::SourceDraft;
 use crate::state::Position;
@@ -179,6 +179,7 @@ impl Follower {
         file.unread_since = file.has_unread().then(Instant::now);
         self.by_identity.insert((input, file.device, file.inode), id);
         chain.files.insert(index, file);
+        self.context.pipe.file(self.inputs[input].number, FileEvent::Opened);
         self.read_open_pieces(id, index, &open);
         self.enqueue(id);
     }

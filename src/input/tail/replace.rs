@@ -5,6 +5,7 @@ use super::file::TailFile;
 use super::follow::Follower;
 use super::rotation::{self, Names, Resume, continuation};
 use super::siblings::{Sibling, Siblings, is_passing};
+use crate::input::FileEvent;
 use crate::state::Position;
 use std::fs;
 use std::io;
@@ -76,6 +77,7 @@ impl Follower {
         if siblings.last().is_none_or(|s| s.path != real) {
             return;
         }
+        self.context.pipe.file(self.inputs[input].number, FileEvent::Rotated);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let old_names = chain.follow_names(&siblings);
         let positions = chain.finished.iter().cloned().chain(chain.files.iter().map(position_of)).collect();

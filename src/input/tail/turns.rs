@@ -2,7 +2,8 @@
 //! unread file was rotated go first in every other round, and get more of it: what is renamed now is compressed or deleted next.
 
 use super::chain::Chain;
-use super::follow::{Follower, POLL_MIN, Step};
+use super::follow::{Follower, POLL_MIN};
+use super::read::Step;
 use std::time::Instant;
 
 /// Blocks that a chain may read in its turn while others have to wait, if its oldest unread file was rotated.

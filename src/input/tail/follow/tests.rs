@@ -1,7 +1,9 @@
 //! The follower against a pipe that keeps what it gets.
 
+use super::super::file::Content;
+use super::super::read::{READ_ERRORS_MAX, Step};
 use super::*;
-use crate::input::{OwnOutput, Pipe, Stop};
+use crate::input::{Admission, OwnOutput, Pipe, Stop};
 use crate::record::Ticket;
 use crate::state::State;
 use std::fs::{self, File};

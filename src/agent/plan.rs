@@ -4,7 +4,8 @@ use super::route::Match;
 use super::steps::Scope;
 use crate::config::{
     Config, Entry, Environment, FilterShared, InputShared, Location, OnTerm, Opt, OutputShared, Processor,
-    ProcessorShared, Report, RetryLimit, Section, SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
+    ProcessorShared, Report, RetryLimit, Section, SectionKind, ServiceOptions, StorageType, absent, absent_names,
+    is_writable, nearest,
 };
 use crate::filter::{Condition, Conditional, FILTERS, Filter, FilterConfig, PROCESSORS};
 use crate::input::{INPUTS, Input, InputContext};

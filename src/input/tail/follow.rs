@@ -419,7 +419,6 @@ impl Follower {
         }
         self.context.pipe.unwatched(self.watcher.unwatched());
     }
-
 }
 
 /// A disk, or a mount of one, may be well again in a moment. A damaged compressed file stays as it is.

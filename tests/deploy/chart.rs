@@ -43,10 +43,10 @@ fn the_chart_passes_helms_own_check() {
 #[test]
 fn what_is_rendered_is_valid_and_its_configuration_is_correct() {
     let Some(validator) = tool("kubernetes-validate") else { return };
+    let mut all = Vec::new();
     for name in ["", "everything", "fluent_bit", "aws_for_fluent_bit", "yaml"] {
         let files: Vec<String> = if name.is_empty() { vec![] } else { vec![values(name)] };
         let Some(objects) = render(&files.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
-        validate(&validator, &objects);
         let (file, text, others) = configuration(&objects);
         let others: Vec<(&str, &str)> = others.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         check(
@@ -57,7 +57,9 @@ fn what_is_rendered_is_valid_and_its_configuration_is_correct() {
         let daemonset = the(&objects, "DaemonSet");
         let args = &daemonset["spec"]["template"]["spec"]["containers"][0]["args"];
         assert_eq!(args, &json!(["-c", format!("/etc/drave/{file}")]), "{name}");
+        all.extend(objects);
     }
+    validate(&validator, &all);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod chart;
+mod image;
 mod manifests;
 mod metrics;
 mod rights;

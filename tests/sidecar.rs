@@ -50,7 +50,9 @@ fn draining_reads_what_is_written_after_the_signal() {
 
 #[test]
 fn draining_ends_before_the_grace_period_does() {
+    // A spool would go with the pod, too: what comes late is sent, not put there.
     let node = pod().service("on_term", "drain").service("grace", "4");
+    let node = node.service("storage.path", "spool").service("storage.type", "filesystem");
     node.append("logs/a.log", numbers(1, 0..10));
     let mut agent = start(&node, &[]);
     agent.signal(Signal::TERM);
@@ -62,7 +64,7 @@ fn draining_ends_before_the_grace_period_does() {
         next += 1;
     }
     assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
-    assert!(!agent.stderr().contains("not delivered within"), "{}", agent.stderr());
+    assert!(!agent.stderr().contains("not delivered"), "{}", agent.stderr());
     let counts = node.sink.counts();
     assert!(counts.distinct > 15 && counts.gaps.is_empty() && counts.duplicates == 0, "{counts:?}");
 }

@@ -30,6 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const SPOOL_AT: f64 = 0.6;
 /// The part of it after which `on_term drain` reads no further: the rest is for what was read last.
 const DRAIN_UNTIL: f64 = 0.8;
+/// The same as `SPOOL_AT` where files are read on: what is read last has time, too.
+const SPOOL_AT_OF_DRAIN: f64 = 0.9;
 /// So long the spools may take at the end to store how far they are.
 const LAST_SAVE: Duration = Duration::from_secs(1);
 /// An output with a spool has room for so many requests in its share of the memory: some may hang while others go to the spool.
@@ -409,9 +411,8 @@ impl Running {
         }
         self.pipeline.stop_lingering();
         // What is not delivered by then goes to the spool, and the inputs still have time to commit their positions.
-        let _ = self
-            .stopping
-            .send(Some(Instant::now() + deadline.saturating_duration_since(Instant::now()).mul_f64(SPOOL_AT)));
+        let spool_at = if self.plan.drains { SPOOL_AT_OF_DRAIN } else { SPOOL_AT };
+        let _ = self.stopping.send(Some(now + deadline.saturating_duration_since(now).mul_f64(spool_at)));
         stops.iter().for_each(|s| s.request(deadline));
     }
 

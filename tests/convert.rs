@@ -145,7 +145,7 @@ fn every_golden_case_means_the_same_as_yaml() {
 #[test]
 fn every_example_means_the_same_as_yaml() {
     let mut count = 0;
-    for part in ["config", "tests/config/good", "tests/config/node"] {
+    for part in ["config", "tests/config/good", "tests/config/node", "deploy/image/etc"] {
         let folder = tempfile::tempdir().unwrap();
         copy(&root().join("tests/config/parts"), &folder.path().join("parts"));
         copy(&root().join(part), &folder.path().join("here"));

@@ -85,6 +85,7 @@ impl Subject for Watched {
                 snapshot.gauge(Gauge::SpoolBytes, &labels, status.bytes as f64);
                 snapshot.gauge(Gauge::SpoolRecords, &labels, status.pending.records as f64);
                 snapshot.gauge(Gauge::SpoolOldest, &labels, age.as_secs_f64());
+                snapshot.gauge(Gauge::SpoolBlocked, &labels, f64::from(u8::from(spool.is_blocked())));
                 snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());

@@ -77,7 +77,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The same to write the configuration anew.
-    pub(super) fn to_convert(self) -> Self {
+    pub(super) fn for_conversion(self) -> Self {
         Self { purpose: Purpose::Convert, ..self }
     }
 

@@ -37,7 +37,7 @@ pub struct Converted {
 pub fn convert(path: &Path, environment: &Environment, pages: &[Page], report: &mut Report) -> Option<Converted> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = promtail_root(path);
-    let mut loader = Loader::new(&Disk, folder, environment, report).to_convert();
+    let mut loader = Loader::new(&Disk, folder, environment, report).for_conversion();
     let (document, mut findings) = match root {
         Some((text, root)) => promtail::convert(path, &text, &root, pages, &mut loader),
         None => {

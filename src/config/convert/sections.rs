@@ -390,6 +390,7 @@ fn rule_parts(text: &str) -> Option<[String; 3]> {
 
 /// What the YAML reader makes of a mapping in a processor.
 fn is_nested(text: &str) -> bool {
-    let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    value.is_some_and(|value| (value.is_object() || value.is_array()) && value.to_string() == text)
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let written = value.to_string();
+    (value.is_object() || value.is_array()) && written == text
 }

@@ -26,13 +26,14 @@ impl Follower {
         if self.is_over_its_limit(input) {
             return Step::Full;
         }
+        let is_last_chance = self.is_last_chance();
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
         let admission = match pipe.admit(&mut chain.source) {
             // The next start reads it, if there is one that knows where it stands.
-            Admission::NotYet if self.context.stop.requested() && self.context.state.is_durable() => return Step::Idle,
-            Admission::NotYet if self.context.stop.requested() => pipe.insist(&mut chain.source),
+            Admission::NotYet if is_last_chance && self.context.state.is_durable() => return Step::Idle,
+            Admission::NotYet if is_last_chance => pipe.insist(&mut chain.source),
             admission => admission,
         };
         match admission {

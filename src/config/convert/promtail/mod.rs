@@ -12,6 +12,8 @@
 mod clients;
 mod jobs;
 mod layout;
+mod outputs;
+mod paths;
 mod pattern;
 mod read;
 mod relabel;

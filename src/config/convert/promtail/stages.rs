@@ -5,9 +5,9 @@ mod extract;
 
 use super::super::document::{Item, Lines, Text};
 use super::super::finding::Verdict;
-use super::jobs::{Stream, key_of};
+use super::jobs::Stream;
 use super::read::Read;
-use super::value::{Value, root};
+use super::value::{Value, key_of, root};
 use super::{Converter, Node, layout, pattern};
 
 /// What a stage comes to, and why.

@@ -92,6 +92,12 @@ pub(super) fn root(accessor: &str) -> &str {
     key.split('[').next().unwrap_or(key)
 }
 
+/// The parts of an accessor's key that a `record_modifier` can name.
+pub(super) fn key_of(accessor: &str) -> Option<&str> {
+    let key = root(accessor);
+    (super::pattern::field(key).as_deref() == Some(accessor)).then_some(key)
+}
+
 fn label(name: &str, candidate: &Candidate) -> Result<String, &'static str> {
     let mut out = format!("{name}=");
     for (number, part) in candidate.iter().enumerate() {

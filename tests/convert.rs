@@ -270,6 +270,16 @@ fn files_that_are_elsewhere() {
     assert_eq!(text(&output.stdout), expect);
 }
 
+/// Promtail has a place of its own for them, and so has drave.
+#[test]
+fn positions_are_kept_where_nothing_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "clients: [{ url: http://loki/push }]\nscrape_configs: [{ job_name: a, static_configs: [{ labels: { __path__: /a } }] }]\n";
+    fs::write(folder.path().join("a.yaml"), config).unwrap();
+    let yaml = text(&drave(&["convert", "a.yaml"], folder.path()).stdout);
+    assert!(yaml.starts_with("service:\n  state_dir: /var/lib/drave\n"), "{yaml}");
+}
+
 #[test]
 fn a_verdict_for_each_directive() {
     let folder = tempfile::tempdir().unwrap();

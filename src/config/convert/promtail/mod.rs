@@ -81,6 +81,9 @@ struct Converter<'l, 'r> {
     has_systemd: bool,
 }
 
+/// Where positions are kept when the folder of Promtail's says nothing.
+const STATE_FOLDER: &str = "/var/lib/drave";
+
 /// Keys at the top that change nothing here, and why.
 const IDLE: [(&str, &str); 5] = [
     ("wal", "what is not delivered waits in the files, or in a spool"),
@@ -156,6 +159,9 @@ impl Converter<'_, '_> {
                 },
             }
         }
+        if root.get("positions").is_none() {
+            self.document.service.set("state_dir", Text::of(STATE_FOLDER));
+        }
         if clients.is_empty() {
             self.error(
                 root,
@@ -223,7 +229,7 @@ impl Converter<'_, '_> {
                     let parent =
                         Path::new(file).parent().map(|folder| folder.display().to_string()).unwrap_or_default();
                     let lasting = !matches!(parent.as_str(), "" | "/" | "/tmp");
-                    let folder = if lasting { parent } else { "/var/lib/drave".to_owned() };
+                    let folder = if lasting { parent } else { STATE_FOLDER.to_owned() };
                     self.document.service.set("state_dir", Text::of(folder.as_str()));
                     let why = format!(
                         "drave keeps its own in {folder} and does not read Promtail's; at the first start `read_from_head auto` reads \

@@ -84,7 +84,7 @@ fn what_is_wrong_in_the_quick_form() {
     let lines: &[&[&str]] = &[
         &["-i", "tail", "-p", "path_kye=a.log", "-p", "path=a.log", "-o", "stdout"],
         &["-i", "tale", "-p", "path=a.log", "-o", "stdot", "-t", "x"],
-        &["-i", "stdin", "-o", "stdout"],
+        &["-i", "forward", "-o", "stdout"],
         &["-p", "path=a.log", "-m", "*", "-i", "tail", "-p", "path", "-o", "stdout", "-p", "format="],
         &["-i", "tail", "-p", "path=a.log", "-F", "kubernets", "-o", "http", "-p", "prot=80"],
         &["-f", "soon", "-P", "99999", "-L", "here", "-i", "tail", "-p", "path=a.log", "-p", "read_from_head=maybe"],

@@ -114,6 +114,7 @@ fn help(counter: &str) -> &'static str {
             "Bytes that nobody asked for: there before the first start, or of files that a filter leaves out"
         }
         "input_truncated_records" => "Records cut at a limit",
+        "filter_aws_without_metadata_records" => "Records that went before all was known of the instance",
         "filter_failed" => "Records that passed as they were because a script failed, by kind",
         "filter_redacted" => "Secrets taken out of records, by kind",
         "output_routed_records" => "Records given to the output",

@@ -1,9 +1,13 @@
-//! Spools that nobody sends: of outputs that are no longer configured, or while no input has `storage.type filesystem`. They are kept and
-//! said, at the start and by `drave check`.
+//! What nobody sends: spools of outputs that are no longer configured, or while no input has `storage.type filesystem`, and what Fluent Bit
+//! left in the same folder. It is kept and said, at the start and by `drave check`.
 
 use super::plan::Plan;
 use crate::spool::{Listed, Spool, folder_name};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The suffix of Fluent Bit's chunks: `STORAGE.PATH/tail.0/1-1700000000.123456789.flb`.
+const CHUNK: &str = "flb";
 
 /// A spool with records that this configuration does not send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +46,50 @@ impl Leftover {
     }
 }
 
+/// Records that Fluent Bit read and did not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunks {
+    /// `storage.path`.
+    pub folder: PathBuf,
+    /// How many files.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Chunks {
+    /// Those in the folders of a folder. Only looks.
+    fn find(folder: &Path) -> Option<Self> {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let files = entries(folder).filter(|entry| entry.path().is_dir()).flat_map(|input| entries(&input.path()));
+        let chunks = files.filter(|file| file.path().extension().is_some_and(|suffix| suffix == CHUNK));
+        let sizes = chunks.filter_map(|file| file.metadata().ok().filter(fs::Metadata::is_file)).map(|file| file.len());
+        let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+        (count > 0).then(|| Self { folder: folder.to_owned(), count, bytes })
+    }
+
+    /// What and where.
+    pub fn message(&self) -> String {
+        format!(
+            "Fluent Bit left {} chunks of records that it had read and not delivered, {} bytes in {}: drave does not send them",
+            self.count,
+            self.bytes,
+            self.folder.display()
+        )
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        "let Fluent Bit deliver them with the same `storage.path` and no inputs, then delete them; drave never does"
+    }
+}
+
 impl Plan {
+    /// What Fluent Bit left in `storage.path`. Only looks.
+    pub fn chunks(&self) -> Option<Chunks> {
+        Chunks::find(self.storage_folder.as_deref()?)
+    }
+
     /// Spools below `storage.path` that hold something and are not sent. Only looks.
     pub fn leftovers(&self) -> Vec<Leftover> {
         let Some(path) = &self.storage_folder else { return Vec::new() };
@@ -64,5 +111,32 @@ impl Plan {
         let records = backlog.map(|backlog| backlog.pending.all.records);
         let bytes = spool.bytes();
         Some(Leftover { output: spool.output, folder: spool.folder, bytes, records, configured })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_counted_in_the_folders_of_inputs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(Chunks::find(&path("nowhere")), None);
+        for name in ["tail.0", "emitter_for_rewrite_tag.1", "http.0", "tail.0/dir.flb"] {
+            fs::create_dir(path(name)).expect("a folder");
+        }
+        assert_eq!(Chunks::find(folder.path()), None);
+        for (name, bytes) in [
+            ("tail.0/1-1700000000.000000001.flb", 100),
+            ("tail.0/1-1700000000.000000002.flb", 20),
+            ("emitter_for_rewrite_tag.1/1-1.flb", 3),
+            ("http.0/00000000000000000001.seg", 1000),
+            ("stray.flb", 1000),
+        ] {
+            fs::write(path(name), vec![0; bytes]).expect("a file");
+        }
+        let found = Chunks::find(folder.path()).map(|chunks| (chunks.count, chunks.bytes));
+        assert_eq!(found, Some((3, 123)));
     }
 }

@@ -33,7 +33,7 @@ mod leftover;
 mod tests;
 
 pub use explain::explain;
-pub use leftover::Leftover;
+pub use leftover::{Chunks, Leftover};
 pub use plan::Plan;
 pub use replay::{Replayed, replay};
 pub use run::{RunError, run};

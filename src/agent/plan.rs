@@ -94,7 +94,7 @@ impl Plan {
             return None;
         }
         let state_folder = state_folder(config, environment, report);
-        if state_folder.is_none() {
+        if state_folder.is_none() && config.inputs.iter().any(has_positions) {
             let hint = "set `db` in the input or `state_dir` in the service".to_owned();
             report.note(None, "positions are kept in memory only: after a restart files are read anew", Some(hint));
         }
@@ -259,6 +259,12 @@ fn state_folder(config: &Config, environment: &Environment, report: &mut Report)
     let what = format!("{} cannot be written to: positions are kept in {}", folder.display(), default.display());
     report.note(None, what, Some("set `state_dir` in the service to keep them elsewhere".into()));
     Some(default)
+}
+
+/// Does its input keep positions?
+fn has_positions(section: &Section) -> bool {
+    let plugin = INPUTS.iter().find(|plugin| plugin.name == section.name);
+    plugin.is_some_and(|plugin| plugin.options.iter().flat_map(|o| o.iter()).any(|option| option.name == "db"))
 }
 
 /// All inputs share one state folder.

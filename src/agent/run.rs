@@ -43,6 +43,7 @@ impl std::error::Error for RunError {}
 /// panicked.
 pub fn run(mut plan: Plan, log_files: &[(u64, u64)]) -> Result<(), RunError> {
     plan.leftovers().iter().for_each(|leftover| tracing::warn!("{}; hint: {}", leftover.message(), leftover.hint()));
+    plan.chunks().iter().for_each(|chunks| tracing::error!("{}; hint: {}", chunks.message(), chunks.hint()));
     let outputs = std::mem::take(&mut plan.outputs);
     let made = make_outputs(&plan, outputs)?;
     let runtime = start_runtime(&plan)?;

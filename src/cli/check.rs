@@ -7,6 +7,7 @@
 //!  "errors": [{"file": "agent.conf", "line": 14, "column": 5, "message": "unknown option …", "hint": "did you mean …?"}],
 //!  "notes": []}
 //! ```
+//! What Fluent Bit left undelivered in `storage.path` is among the errors, too, and leaves the configuration valid.
 //! What has no place has null for `file`, `line` and `column`; `hint` may be null too.
 
 use super::run::Given;
@@ -31,6 +32,10 @@ pub(super) fn check(given: &Given, format: Format) -> u8 {
     let valid = plan.is_some();
     for leftover in plan.iter().flat_map(Plan::leftovers) {
         report.note(None, leftover.message(), Some(leftover.hint()));
+    }
+    // It is no mistake of the configuration, which stays valid.
+    if let Some(chunks) = plan.as_ref().and_then(Plan::chunks) {
+        report.error(None, chunks.message(), Some(chunks.hint().to_owned()));
     }
     match format {
         Format::Json => println!("{:#}", object(&given.name(), valid, &report)),

@@ -16,7 +16,7 @@ pub(super) struct Quick(pub(super) Vec<Argument>);
 struct Flag(&'static str, Meaning, &'static str);
 
 const PIPELINE: &[Flag] = &[
-    Flag("-i --input NAME", Section(SectionKind::Input), "Add an input: tail"),
+    Flag("-i --input NAME", Section(SectionKind::Input), "Add an input: tail, stdin, …"),
     Flag("-F --filter NAME", Section(SectionKind::Filter), "Add a filter: kubernetes, …"),
     Flag("-o --output NAME", Section(SectionKind::Output), "Add an output: stdout, http, …"),
     Flag("-p --prop KEY=VALUE", Property, "Set an option of the plugin before it"),

@@ -13,9 +13,6 @@ const DEBUG: &str = "it is for testing Fluent Bit; for looking there is `stdout`
 
 const INPUTS: &[(&str, &str)] = &[
     ("systemd", LATER),
-    ("stdin", "it comes in a later version; `tail` with `read_from_head on` and `exit_on_eof on` reads a file once"),
-    ("kmsg", LATER),
-    ("dummy", "it comes in a later version; a file with one line and `read_from_head on` does for a test"),
     ("head", "`tail` with `read_from_head on` and `exit_on_eof on` reads a file once"),
     ("exec", FILE),
     ("exec_wasi", FILE),
@@ -73,7 +70,6 @@ const INPUTS: &[(&str, &str)] = &[
 
 const FILTERS: &[(&str, &str)] = &[
     ("throttle_size", "`throttle` counts records, by a key if need be"),
-    ("aws", LATER),
     ("ecs", "`record_modifier` adds what is known beforehand"),
     ("stdout", "an output `stdout` with the same `match` shows the records"),
     ("sysinfo", "`record_modifier` takes variables such as ${HOSTNAME}"),

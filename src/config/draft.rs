@@ -24,7 +24,14 @@ impl Loader<'_> {
         let service = self.service(&mut config);
         self.only_parsers = true;
         for entry in service.all("parsers_file") {
-            self.read_file(&service.resolve(&entry.value), Some(&entry.value_at));
+            let path = service.resolve(&entry.value);
+            if self.is_of_fluent_bit(&path) {
+                let what = format!("{} is not there: the built-in parsers stand in for it", path.display());
+                let hint = "they have the names of those that Fluent Bit brings in its file".to_owned();
+                self.report.note(Some(&entry.value_at), what, Some(hint));
+            } else {
+                self.read_file(&path, Some(&entry.value_at));
+            }
         }
         self.move_drafts(&mut config);
         self.number_aliases(&mut config.inputs);

@@ -136,6 +136,11 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Is it a file that comes with Fluent Bit's images, and not here?
+    pub(super) fn is_of_fluent_bit(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| name == "parsers.conf") && !self.files.exists(path)
+    }
+
     fn may_open(&mut self, path: &Path, at: Option<&Location>) -> bool {
         self.files_read += 1;
         let shown = path.display();

@@ -133,6 +133,10 @@ crate::options! {
         "dns.resolver": "names are resolved by the system";
         "dns.prefer_ipv4": "every address that a name has is tried; an output's `net.dns.prefer_ipv4` says which first";
         "dns.prefer_ipv6": "every address that a name has is tried; an output's `net.dns.prefer_ipv6` says which first";
+        "net.dns.mode": "names are resolved by the system";
+        "net.dns.resolver": "names are resolved by the system";
+        "net.dns.prefer_ipv4": "every address that a name has is tried; an output's `net.dns.prefer_ipv4` says which first";
+        "net.dns.prefer_ipv6": "every address that a name has is tried; an output's `net.dns.prefer_ipv6` says which first";
     }
     refused {
         "streams_file": "there is no stream processor, and without it its records would be missing; take the option out";

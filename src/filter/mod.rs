@@ -2,6 +2,7 @@
 //! look at each record gets to see them.
 
 mod kubernetes;
+mod aws;
 mod grep;
 mod modify;
 mod record_modifier;
@@ -197,6 +198,7 @@ pub struct FilterPlugin {
 /// Every filter there is.
 pub static FILTERS: &[FilterPlugin] = &[
     kubernetes::PLUGIN,
+    aws::PLUGIN,
     grep::PLUGIN,
     modify::PLUGIN,
     record_modifier::PLUGIN,

@@ -26,9 +26,9 @@ crate::options! {
         operation: Operation, "operation", required;
         /// For `nest`: a key, or with `*` at its end the beginning of keys; those fields go into the map.
         wildcard: String, "wildcard", repeated;
-        /// For `nest`: the key of the map.
+        /// For `nest`: the key of the map. `nested_under` says it, too.
         nest_under: String, "nest_under", optional;
-        /// For `lift`: the key of the map.
+        /// For `lift`: the key of the map. `nest_under` says it, too.
         nested_under: String, "nested_under", optional;
         /// What is put before the keys of the fields that are moved.
         add_prefix: String, "add_prefix", optional;
@@ -64,8 +64,8 @@ impl OptionValue for Operation {
 fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let options = NestOptions::from_section(section, report)?;
     let (name, under) = match options.operation {
-        Operation::Nest => ("nest_under", options.nest_under),
-        Operation::Lift => ("nested_under", options.nested_under),
+        Operation::Nest => ("nest_under", options.nest_under.or(options.nested_under)),
+        Operation::Lift => ("nested_under", options.nested_under.or(options.nest_under)),
     };
     let Some(under) = under.filter(|key| !key.is_empty()) else {
         let what = format!("{} needs the option `{name}`", section.title());
@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn fields_are_nested_and_lifted() {
-        let nest = "{operation: nest, wildcard: ['a_*', c], nest_under: m, remove_prefix: a_}";
+        // Each of both names of the map's key is good for both.
+        let nest = "{operation: nest, wildcard: ['a_*', c], nested_under: m, remove_prefix: a_}";
         for (options, record, expect) in [
             (nest, r#"{"a_x":1,"c":{"d":2},"e":"f"}"#, r#"{"e":"f","m":{"x":1,"c":{"d":2}}}"#),
             (nest, r#"{"e":"f"}"#, r#"{"e":"f"}"#),

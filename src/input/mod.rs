@@ -1,6 +1,10 @@
 //! Where records come from. An input owns its thread and pushes batches into the pipeline.
 
 pub mod tail;
+mod feed;
+mod stdin;
+mod kmsg;
+mod dummy;
 
 use crate::config::{Config, Opt, Report, Section};
 use crate::record::{Batch, Source, SourceDraft};
@@ -36,6 +40,8 @@ pub enum LostReason {
     HeldLimit,
     /// It was deleted, and its disk had less free than `storage.min_free`.
     DiskFull,
+    /// The kernel's buffer was full, and newer messages took the place of those that were not read.
+    Overwritten,
 }
 
 impl LostReason {
@@ -47,6 +53,7 @@ impl LostReason {
             Self::Unreadable => "unreadable",
             Self::HeldLimit => "held_limit",
             Self::DiskFull => "disk_full",
+            Self::Overwritten => "overwritten",
         }
     }
 }
@@ -233,4 +240,4 @@ pub struct InputPlugin {
 }
 
 /// Every input there is.
-pub static INPUTS: &[InputPlugin] = &[tail::PLUGIN];
+pub static INPUTS: &[InputPlugin] = &[tail::PLUGIN, stdin::PLUGIN, kmsg::PLUGIN, dummy::PLUGIN];

@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use super::proxy::ProxyUrl;
 use crate::config::{Duration, OptionValue};
 
+/// How long a connection is kept that nobody uses.
+const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
 crate::options! {
     /// How an output reaches its destination.
     pub struct ClientOptions {
@@ -82,6 +85,32 @@ crate::options! {
 }
 
 impl ClientOptions {
+    /// Of a client that no section describes: through no proxy, with so much time to connect and for the answer.
+    pub(super) fn direct(connect: std::time::Duration, answer: std::time::Duration) -> Self {
+        Self {
+            tls: false,
+            tls_verify: true,
+            tls_verify_hostname: true,
+            tls_ca_file: None,
+            tls_ca_path: None,
+            tls_crt_file: None,
+            tls_key_file: None,
+            tls_vhost: None,
+            tls_min_version: None,
+            tls_max_version: None,
+            proxy: None,
+            response_timeout: Duration(answer),
+            connect_timeout: Duration(connect),
+            keepalive: true,
+            keepalive_idle_timeout: Duration(IDLE_TIMEOUT),
+            io_timeout: Duration(std::time::Duration::ZERO),
+            source_address: None,
+            proxy_env_ignore: true,
+            prefer_ipv4: false,
+            prefer_ipv6: false,
+        }
+    }
+
     /// `https` with `tls on`, else `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }

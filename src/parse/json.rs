@@ -2,6 +2,7 @@
 
 use crate::record::json_read::{self, Member};
 use crate::record::{Batch, Field, Span, Value};
+use std::ops::Range;
 
 /// Keys up to which a linear look for doubled keys is the quickest.
 const FEW_KEYS: usize = 64;
@@ -30,6 +31,38 @@ pub(super) fn read(batch: &mut Batch, span: Span) -> bool {
     }
     keep_last_of_each_key(batch, fields_start);
     true
+}
+
+/// Where the same JSON stands without line breaks between its words: a record is sent as one line.
+pub(super) fn on_one_line(batch: &mut Batch, text: Span) -> Span {
+    if memchr::memchr2(b'\n', b'\r', text.of(&batch.text)).is_none() {
+        return text;
+    }
+    let start = batch.text.len();
+    let (mut in_string, mut escaped) = (false, false);
+    for at in text.start as usize..(text.start + text.len) as usize {
+        let byte = batch.text[at];
+        if in_string || !byte.is_ascii_whitespace() {
+            batch.text.push(byte);
+        }
+        in_string ^= byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+    }
+    Span::new(start, batch.text.len())
+}
+
+/// Where the objects stand of a text that is nothing but objects, one after the other.
+pub(super) fn objects(text: &[u8]) -> Option<Vec<Range<usize>>> {
+    let (mut objects, mut from) = (Vec::new(), 0);
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<serde_json::Value>();
+    while let Some(value) = values.next() {
+        let end = values.byte_offset();
+        let start = from + text[from..end].iter().position(|byte| !byte.is_ascii_whitespace())?;
+        (value.is_ok_and(|value| value.is_object()) && json_read::object(&text[start..end], |_| ())).then_some(())?;
+        objects.push(start..end);
+        from = end;
+    }
+    Some(objects)
 }
 
 /// Puts a member that cannot stay as it is into the arena, with its key unescaped.
@@ -94,6 +127,21 @@ mod tests {
             String::from_utf8(out).expect("JSON is UTF-8")
         });
         assert_eq!(found.as_deref(), expect, "{text}");
+    }
+
+    #[test]
+    fn an_object_of_several_lines_is_sent_as_one() {
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        for (text, expect) in [
+            ("{\"a\": 1}", "{\"a\": 1}"),
+            ("{\n \"a b\" :\r\n [1,\n2]}", "{\"a b\":[1,2]}"),
+            (r#"{"a\\": "\" \\", "#, r#"{"a\\": "\" \\", "#),
+            ("{\"a\\\\\":\n\"\\\" x\"}", "{\"a\\\\\":\"\\\" x\"}"),
+        ] {
+            let span = batch.append(text.as_bytes());
+            let span = on_one_line(&mut batch, span);
+            assert_eq!(String::from_utf8_lossy(span.of(&batch.text)), expect);
+        }
     }
 
     #[test]

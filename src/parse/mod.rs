@@ -23,6 +23,7 @@ pub use section::TextParser;
 
 use crate::config::{Opt, Report, Section};
 use crate::record::{Batch, KeyNames, Span, Stream};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A line of a container's log: the format around it taken apart, its text maybe only a part of what was printed.
@@ -126,6 +127,17 @@ pub fn named(name: &str, sections: &[Section]) -> Option<LineFormat> {
 /// The built-in parser `docker` for lines whose pieces are joined already.
 pub fn docker_lines() -> Arc<dyn Parser> {
     parser("docker", &[]).unwrap_or_else(|| unreachable!("a built-in parser is tested"))
+}
+
+/// Adds the members of an object to the fields of a batch; `false` where the text is none. It may reach over several lines.
+pub fn object(batch: &mut Batch, text: Span) -> bool {
+    let text = json::on_one_line(batch, text);
+    json::read(batch, text)
+}
+
+/// Where the objects stand of a text that is nothing but JSON objects, one after the other.
+pub fn objects(text: &[u8]) -> Option<Vec<Range<usize>>> {
+    json::objects(text)
 }
 
 /// What `multiline.parser` asks for: which container formats are taken apart, and which lines are joined then.

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,15 @@ impl Agent {
     /// The same in the folder of an agent that [`Agent::into_folder`] ended: a restart.
     pub fn start_in(folder: TempDir, config: &str) -> Self {
         Self::spawn(folder, config, &[])
+    }
+
+    /// The same with a pipe as its standard input, and the end of that to write to.
+    pub fn start_fed(config: &str) -> (Self, ChildStdin) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("drave.yaml"), config).unwrap();
+        let mut agent = Self::run(folder, "drave.yaml", |command| command.stdin(Stdio::piped())).unwrap();
+        let input = agent.child.stdin.take().unwrap();
+        (agent, input)
     }
 
     fn spawn(folder: TempDir, config: &str, environment: &[(&str, &str)]) -> Self {

@@ -60,6 +60,8 @@ struct Shared {
 struct State {
     pods: BTreeMap<String, Value>,
     namespaces: BTreeMap<String, Value>,
+    /// By name; `None` is refused.
+    nodes: BTreeMap<String, Option<Value>>,
     version: u64,
     /// Version, kind, line.
     events: Vec<(u64, &'static str, Value)>,
@@ -119,6 +121,11 @@ impl KubeApi {
             let object = state.tell("namespaces", "ADDED", object);
             state.namespaces.insert(name.to_owned(), object);
         });
+    }
+
+    /// A node, as `GET /api/v1/nodes/NAME` shows it; `None` is answered with 403.
+    pub fn put_node(&self, name: &str, node: Option<Value>) {
+        self.change(|state| state.nodes.insert(name.to_owned(), node));
     }
 
     pub fn bookmark(&self) {
@@ -236,6 +243,15 @@ impl Shared {
         if let Some(status) = status {
             drop(state);
             return write_answer(stream, status, &refusal(status).to_string());
+        }
+        if let Some(name) = path.strip_prefix("/api/v1/nodes/") {
+            let (status, body) = match state.nodes.get(name) {
+                Some(Some(node)) => (200, node.clone()),
+                Some(None) => (403, refusal(403)),
+                None => (404, refusal(404)),
+            };
+            drop(state);
+            return write_answer(stream, status, &body.to_string());
         }
         if query.contains("watch=true") {
             drop(state);

@@ -17,7 +17,7 @@
 mod annotations;
 mod kubelet;
 mod merge_log;
-mod node;
+pub(super) mod node;
 mod options;
 mod path;
 mod pod;

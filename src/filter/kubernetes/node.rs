@@ -12,7 +12,7 @@ const VARIABLES: [&str; 3] = ["NODE_NAME", "K8S_NODE_NAME", "HOST_NAME"];
 ///
 /// # Errors
 /// The API does not answer, or refuses.
-pub(super) async fn name(
+pub(in crate::filter) async fn name(
     environment: &Environment,
     client: &ApiClient,
     namespace_file: &Path,

@@ -9,6 +9,7 @@
 
 mod connector;
 mod credentials;
+mod metadata;
 
 use std::fmt;
 
@@ -32,6 +33,7 @@ use super::client::Client;
 use connector::Connections;
 pub use connector::net_error;
 use credentials::Kept;
+pub use metadata::{MetadataError, MetadataService, MetadataVersion};
 
 /// What the options of an output say, each in its own words.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ pub use place::{ApiOptions, Place};
 use super::error::NetError;
 use cutter::ListCutter;
 use futures_util::Stream;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use kube::core::Request;
 use kube::core::params::{ListParams, WatchParams};
 use serde_json::Value;
@@ -31,6 +31,8 @@ pub use kube::core::WatchEvent;
 const PART_TIMEOUT: Duration = Duration::from_secs(30);
 /// Of an answer that is no list.
 const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Of one object: what etcd takes of one is less.
+const OBJECT_BYTES_MAX: usize = 4 << 20;
 
 /// Events of a watch.
 pub type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent<Value>, kube::Error>> + Send>>;
@@ -133,6 +135,24 @@ impl ApiClient {
             }
         }
         cutter.version()
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// The API does not answer, or refuses.
+    pub async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        let request = http::Request::get(path).body(kube::client::Body::empty());
+        let answer = self.client.send(request.map_err(|e| ApiError::Answer(e.to_string()))?).await?;
+        let (head, body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refusal(head.status.as_u16(), body).await);
+        }
+        let late = |_| ApiError::Answer(format!("{path} came to a halt for {PART_TIMEOUT:?}"));
+        let broken = |e| ApiError::Answer(format!("{path} broke off: {e}"));
+        let body = Limited::new(body, OBJECT_BYTES_MAX).collect();
+        let object = timeout(PART_TIMEOUT, body).await.map_err(late)?.map_err(broken)?;
+        serde_json::from_slice(&object.to_bytes()).map_err(|e| ApiError::Answer(format!("{path} is no JSON: {e}")))
     }
 
     /// Watches what `path` holds, from a version on; the server ends it after so long.

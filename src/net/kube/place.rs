@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// Where kubelet puts what a pod may know of its API.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 /// Where the API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,23 @@ pub struct ApiOptions {
     pub verify_hostname: bool,
     /// The name to verify, when it is not the host.
     pub vhost: Option<String>,
+}
+
+impl ApiOptions {
+    /// As a pod asks, with the files of its service account.
+    pub fn of_pod(place: Place) -> Self {
+        Self {
+            place,
+            ca_file: SERVICE_ACCOUNT_CA.to_owned(),
+            ca_path: None,
+            token_file: SERVICE_ACCOUNT_TOKEN.into(),
+            token_command: None,
+            token_ttl: Duration::ZERO,
+            verify: true,
+            verify_hostname: true,
+            vhost: None,
+        }
+    }
 }
 
 impl Place {

@@ -1,7 +1,6 @@
 //! The part of kube's client that is ours: connections, the base URL, the token, time-outs.
 
 use super::{ApiError, ApiOptions, Place};
-use crate::config::Duration as Time;
 use crate::net::connect::Connector;
 use crate::net::error::{NetError, peer};
 use crate::net::options::ClientOptions;
@@ -197,26 +196,12 @@ fn below(base: &Uri, of: &Uri) -> Result<Uri, http::Error> {
 fn client_options(options: &ApiOptions) -> ClientOptions {
     let ca_file = Some(options.ca_file.clone()).filter(|file| Path::new(file).is_file());
     ClientOptions {
-        tls: false,
         tls_verify: options.verify,
         tls_verify_hostname: options.verify_hostname,
         tls_ca_file: ca_file,
         tls_ca_path: options.ca_path.clone(),
-        tls_crt_file: None,
-        tls_key_file: None,
         tls_vhost: options.vhost.clone(),
-        tls_min_version: None,
-        tls_max_version: None,
-        proxy: None,
-        response_timeout: Time(HEAD_TIMEOUT),
-        connect_timeout: Time(CONNECT_TIMEOUT),
-        keepalive: true,
-        keepalive_idle_timeout: Time(IDLE_TIMEOUT),
-        io_timeout: Time(Duration::ZERO),
-        source_address: None,
-        proxy_env_ignore: true,
-        prefer_ipv4: false,
-        prefer_ipv6: false,
+        ..ClientOptions::direct(CONNECT_TIMEOUT, HEAD_TIMEOUT)
     }
 }
 

@@ -18,6 +18,7 @@
 mod script;
 mod pack;
 mod unpack;
+mod words;
 mod packed;
 
 use super::{Counted, Each, Filter, FilterConfig, FilterPlugin, Plan};
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use unpack::Kinds;
+use words::Words;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
     name: "lua",
@@ -167,7 +169,7 @@ impl LuaEach {
                 Ok(answers) => answers,
                 Err(error) => return self.failed(batch, next, &first_line(&error)),
             };
-            next = self.take(batch, next, &answers);
+            next = self.take(&mut script.packer.words, batch, next, &answers);
             if !answers.goes_on {
                 break;
             }
@@ -183,7 +185,7 @@ impl LuaEach {
         record + 1
     }
 
-    fn take(&mut self, batch: &mut Batch, first: usize, answers: &Answers) -> usize {
+    fn take(&mut self, words: &mut Words, batch: &mut Batch, first: usize, answers: &Answers) -> usize {
         let tables = answers.tables.as_bytes();
         let mut reader = Reader::new(&tables);
         for (number, answer) in answers.list.iter().enumerate() {
@@ -195,7 +197,7 @@ impl LuaEach {
                 Answer::Nonsense => self.nonsense(old),
                 Answer::Take { new_time, parts } => {
                     let kept = self.out.len();
-                    if self.write(batch, &mut reader, old, (*new_time, *parts)).is_none() {
+                    if self.write(batch, (&mut reader, words), old, (*new_time, *parts)).is_none() {
                         self.out.truncate(kept);
                         self.nonsense(old);
                     }
@@ -215,13 +217,16 @@ impl LuaEach {
     fn write(
         &mut self,
         batch: &mut Batch,
-        reader: &mut Reader<'_>,
+        (reader, words): (&mut Reader<'_>, &mut Words),
         old: Record,
         (new_time, parts): (bool, u32),
     ) -> Option<()> {
         let time_ns = if new_time { script::read_time(reader, old.time_ns)? } else { Some(old.time_ns) };
+        let mut is_too_large = false;
         for part in 0..parts {
-            let (fields_start, fields_end) = self.kinds.fields(batch, reader)?;
+            let before = reader.len();
+            let (fields_start, fields_end) = self.kinds.fields(batch, reader, words, &old)?;
+            is_too_large |= before - reader.len() > script::BYTES_MAX;
             self.out.push(Record {
                 time_ns: time_ns.unwrap_or_default(),
                 fields_start,
@@ -233,7 +238,7 @@ impl LuaEach {
                 ..old
             });
         }
-        time_ns?;
+        time_ns.filter(|_| !is_too_large)?;
         batch.counts.made += u64::from(parts) - 1;
         Some(())
     }
@@ -247,6 +252,7 @@ impl Each for LuaEach {
         };
         let script = &mut *script.lock().unwrap_or_else(PoisonError::into_inner);
         self.out.clear();
+        script.packer.words.begin();
         let mut next = 0;
         while next < batch.records.len() {
             next = self.hand_over(script, batch, next);

@@ -1,6 +1,7 @@
 //! Records as packed tables of Lua.
 
 use super::packed;
+use super::words::{Words, push_value};
 use crate::record::json_read::{self, Member};
 use crate::record::{Batch, Found};
 use std::collections::HashMap;
@@ -11,13 +12,15 @@ const DEPTH_MAX: usize = 99;
 const FEW_KEYS: usize = 64;
 
 /// Packs records; its memory stays from one to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Packer {
     /// Nulls are values, not missing ones.
     has_null: bool,
     pub(super) packed: Vec<u8>,
-    /// Where the keys of a record stand in `packed`.
+    pub(super) words: Words,
+    /// Where the keys of a record stand in `packed`; is one of them there twice?
     keys: Vec<(usize, usize)>,
+    doubled: bool,
     /// Members of the objects that are being packed.
     members: Vec<Member>,
     plain: Vec<u8>,
@@ -25,7 +28,8 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn new(has_null: bool) -> Self {
-        Self { has_null, ..Self::default() }
+        let (words, packed, keys, members, plain) = (Words::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { has_null, packed, words, keys, doubled: false, members, plain }
     }
 
     /// Adds a record as a table.
@@ -33,21 +37,14 @@ impl Packer {
         let start = self.packed.len();
         let opened = packed::open_map(&mut self.packed);
         self.keys.clear();
-        let (mut len, mut doubled) = (0, false);
-        batch.each_member(record, &mut |key, found| {
-            doubled |= self.is_known(key);
-            len += u32::from(self.push_member(key, found));
-        });
-        if doubled {
+        self.doubled = false;
+        let mut len = 0;
+        batch.each_member(record, &mut |key, found| len += u32::from(self.push_member(key, found)));
+        if self.doubled {
             self.packed.truncate(start);
             return self.push_last_of_each_key(batch, record);
         }
         packed::close_map(&mut self.packed, opened, len);
-    }
-
-    fn is_known(&self, key: &[u8]) -> bool {
-        let is_it = |(from, to): &(usize, usize)| to - from == key.len() && self.packed[*from..*to] == *key;
-        self.keys.len() >= FEW_KEYS || self.keys.iter().any(is_it)
     }
 
     /// A null that is none is not added.
@@ -55,8 +52,11 @@ impl Packer {
         if !self.has_null && found == Found::Json(b"null") {
             return false;
         }
-        packed::push_text(&mut self.packed, key);
-        self.keys.push((self.packed.len() - key.len(), self.packed.len()));
+        let (start, place) = (self.packed.len(), self.keys.len());
+        self.words.push_key(&mut self.packed, place, key);
+        let new = &self.packed[start..];
+        self.doubled |= place >= FEW_KEYS || self.keys.iter().any(|(from, to)| self.packed[*from..*to] == *new);
+        self.keys.push((start, self.packed.len()));
         self.push_value(found, 1);
         true
     }
@@ -79,7 +79,7 @@ impl Packer {
 
     fn push_value(&mut self, found: Found<'_>, depth: usize) {
         match found {
-            Found::Text(text) => packed::push_text(&mut self.packed, text),
+            Found::Text(text) => push_value(&mut self.packed, text),
             Found::Number(number) => packed::push_number(&mut self.packed, number as f64),
             Found::Json([b'"', inner @ .., b'"']) => self.push_string(inner),
             Found::Json(text @ ([b'{', ..] | [b'[', ..])) if depth >= DEPTH_MAX => {
@@ -133,7 +133,7 @@ impl Packer {
             if key_escaped {
                 self.push_string(key);
             } else {
-                packed::push_text(&mut self.packed, key);
+                self.words.push_key(&mut self.packed, FEW_KEYS + at, key);
             }
             self.push_value(Found::Json(value), depth + 1);
             len += 1;

@@ -5,7 +5,7 @@
 //! value:  tag, then what belongs to it      00 nil  01 false  02 true  03 null  07 number, 8 bytes
 //! text:   20 + its length, its bytes        10 signed, 11 unsigned whole number, 8 bytes
 //! table:  08 + kinds, [array slots], [pairs], values, keys and values      kinds: 1 has pairs, 2 has slots, 4 has slots from 1
-//! 0e N:   the table that follows has the metatable N
+//! 0e N:   the table that follows has the metatable N          0f N: a word that both sides know
 //! ```
 //! Tags and lengths take one, two or five bytes. The first byte of a number is its least.
 
@@ -22,6 +22,7 @@ const WITH_PAIRS: u8 = 1;
 const FROM_0: u8 = 2;
 const FROM_1: u8 = 4;
 const METATABLE: u8 = 0x0e;
+const WORD: u8 = 0x0f;
 const SIGNED: u8 = 0x10;
 const UNSIGNED: u8 = 0x11;
 const COMPLEX: u8 = 0x12;
@@ -36,6 +37,12 @@ const FIVE_BYTES: u32 = 0x1fe0;
 pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     push_length(out, TEXT + text.len() as u32);
     out.extend_from_slice(text);
+}
+
+/// A text by its number.
+pub(super) fn push_word(out: &mut Vec<u8>, number: u32) {
+    out.push(WORD);
+    push_length(out, number);
 }
 
 pub(super) fn push_number(out: &mut Vec<u8>, number: f64) {
@@ -103,6 +110,7 @@ pub(super) enum Item<'p> {
     Signed(i64),
     Unsigned(u64),
     Text(&'p [u8]),
+    Word(u32),
     Table(Table),
 }
 
@@ -128,6 +136,11 @@ impl<'p> Reader<'p> {
         Self { rest: packed }
     }
 
+    /// Bytes that are left.
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next value; of a table only how much of it follows.
     #[inline]
     pub(super) fn item(&mut self) -> Option<Item<'p>> {
@@ -142,6 +155,7 @@ impl<'p> Reader<'p> {
             NULL => Item::Null,
             INT => Item::Signed(i32::from_le_bytes(self.array()?).into()),
             NUMBER => Item::Number(f64::from_le_bytes(self.array()?)),
+            WORD => Item::Word(self.length()?),
             SIGNED => Item::Signed(i64::from_le_bytes(self.array()?)),
             UNSIGNED => Item::Unsigned(u64::from_le_bytes(self.array()?)),
             // Nothing that a record could hold.

@@ -16,7 +16,7 @@ const MEMORY_MAX: usize = 64 << 20;
 /// Records that one may become.
 const PARTS_MAX: usize = 10_000;
 /// Bytes that one may become.
-const BYTES_MAX: usize = 16 << 20;
+pub(super) const BYTES_MAX: usize = 16 << 20;
 /// Records that are handed over at once, and bytes behind which no other one is added.
 const RECORDS_AT_ONCE: usize = 128;
 const BYTES_AT_ONCE: usize = 48 << 10;
@@ -35,11 +35,12 @@ pub(super) struct Settings {
 /// A running script.
 pub(super) struct Script {
     lua: Lua,
+    learn: Function,
     feed: Function,
     go: Function,
     call: Function,
     time_as_table: bool,
-    packer: Packer,
+    pub(super) packer: Packer,
     /// The tag of the last records, and the same for Lua.
     tag: Option<(String, LuaString)>,
     looks: Arc<Looks>,
@@ -78,8 +79,8 @@ impl Script {
     pub(super) fn start(settings: &Settings) -> mlua::Result<Self> {
         let lua = Lua::new();
         let driver = lua.load(include_str!("driver.lua")).set_name("=drave");
-        let (feed, go, progress): (Function, Function, Table) =
-            driver.call((settings.time_as_table, PARTS_MAX, BYTES_MAX, MEMORY_MAX))?;
+        let (learn, feed, go, progress): (Function, Function, Function, Table) =
+            driver.call((PARTS_MAX, BYTES_MAX, MEMORY_MAX))?;
         let looks = Arc::new(Looks::default());
         count_steps(&lua, progress, Arc::clone(&looks))?;
         // Not every build of Lua can count its memory.
@@ -95,11 +96,14 @@ impl Script {
         lua.load(&settings.code).set_name(format!("={}", settings.name)).exec()?;
         let call: Function = lua.globals().get(settings.call.as_str())?;
         let packer = Packer::new(settings.has_null);
-        Ok(Self { lua, feed, go, call, time_as_table: settings.time_as_table, packer, tag: None, looks })
+        Ok(Self { lua, learn, feed, go, call, time_as_table: settings.time_as_table, packer, tag: None, looks })
     }
 
     /// Hands records over, from `first` on. Returns the first that is not among them.
     pub(super) fn feed(&mut self, batch: &Batch, first: usize) -> mlua::Result<usize> {
+        if let Some(words) = self.packer.words.tell() {
+            self.learn.call::<()>(self.lua.create_string(words)?)?;
+        }
         let (packed, mut end) = (&mut self.packer, first);
         packed.packed.clear();
         while end < batch.records.len() && end - first < RECORDS_AT_ONCE && packed.packed.len() < BYTES_AT_ONCE {
@@ -155,14 +159,18 @@ fn count_steps(lua: &Lua, progress: Table, looks: Arc<Looks>) -> mlua::Result<()
 }
 
 fn push_times(out: &mut Vec<u8>, times: impl ExactSizeIterator<Item = i64>, as_tables: bool) {
-    packed::push_array(out, if as_tables { 2 * times.len() } else { times.len() });
+    packed::push_array(out, times.len());
     for time_ns in times {
-        if as_tables {
-            packed::push_number(out, time_ns.div_euclid(1_000_000_000) as f64);
-            packed::push_number(out, time_ns.rem_euclid(1_000_000_000) as f64);
-        } else {
+        if !as_tables {
             packed::push_number(out, seconds(time_ns));
+            continue;
         }
+        let opened = packed::open_map(out);
+        packed::push_text(out, b"sec");
+        packed::push_number(out, time_ns.div_euclid(1_000_000_000) as f64);
+        packed::push_text(out, b"nsec");
+        packed::push_number(out, time_ns.rem_euclid(1_000_000_000) as f64);
+        packed::close_map(out, opened, 2);
     }
 }
 

@@ -3,7 +3,8 @@
 //! Numbers of Lua are doubles: whole ones are written without a point. A table whose keys are places becomes an array.
 
 use super::packed::{Item, Reader, Table};
-use crate::record::{Batch, Field, Span, Value, json};
+use super::words::Words;
+use crate::record::{Batch, Field, Record, Span, Value, json};
 use std::borrow::Cow;
 use std::io::Write;
 
@@ -20,36 +21,69 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// Adds a table as the fields of a record, and returns their range. `None`: it is no table.
-    pub(super) fn fields(&self, batch: &mut Batch, reader: &mut Reader<'_>) -> Option<(u32, u32)> {
+    /// Adds a table as the fields of a record, and returns their range. `None`: it is no table. A text of `old` that came back as it
+    /// was is not copied.
+    pub(super) fn fields(
+        &self,
+        batch: &mut Batch,
+        reader: &mut Reader<'_>,
+        words: &mut Words,
+        old: &Record,
+    ) -> Option<(u32, u32)> {
         let start = batch.fields.len() as u32;
         let Item::Table(table) = reader.item()? else { return None };
         for place in table.first..table.first + table.values {
-            let value = reader.item()?;
+            let (value, name) = (reader.item()?, place.to_string());
             if value != Item::Nil {
-                self.push_field(batch, reader, place.to_string().as_bytes(), value)?;
+                let key = batch.append(name.as_bytes());
+                Json { kinds: self, words }.push_field(batch, reader, (key, name.as_bytes(), value), old)?;
             }
         }
         for _ in 0..table.pairs {
-            let key = reader.item()?;
-            match name(key) {
-                Some(name) => {
-                    let value = reader.item()?;
-                    self.push_field(batch, reader, &name, value)?;
+            match reader.item()? {
+                Item::Word(number) => {
+                    let (key, value) = (words.span(batch, number)?, reader.item()?);
+                    let name = words.word(number)?;
+                    Json { kinds: self, words }.push_field(batch, reader, (key, name, value), old)?;
                 }
-                None => skip_pair(reader, key)?,
+                Item::Text(name) => {
+                    words.learn(name);
+                    let (key, value) = (batch.append(name), reader.item()?);
+                    Json { kinds: self, words }.push_field(batch, reader, (key, name, value), old)?;
+                }
+                key => match name(words, key) {
+                    Some(name) => {
+                        let (key, value) = (batch.append(&name), reader.item()?);
+                        Json { kinds: self, words }.push_field(batch, reader, (key, &name, value), old)?;
+                    }
+                    None => skip_pair(reader, key)?,
+                },
             }
         }
         Some((start, batch.fields.len() as u32))
     }
+}
 
-    fn push_field(&self, batch: &mut Batch, reader: &mut Reader<'_>, name: &[u8], value: Item<'_>) -> Option<()> {
-        let key = batch.append(name);
+/// Writes values as JSON.
+#[derive(Clone, Copy)]
+struct Json<'j> {
+    kinds: &'j Kinds,
+    words: &'j Words,
+}
+
+impl Json<'_> {
+    fn push_field(
+        self,
+        batch: &mut Batch,
+        reader: &mut Reader<'_>,
+        (key, name, value): (Span, &[u8], Item<'_>),
+        old: &Record,
+    ) -> Option<()> {
         let value = match value {
-            Item::Text(text) => Value::Text(batch.append(text)),
+            Item::Text(text) => Value::Text(unchanged(batch, old, text).unwrap_or_else(|| batch.append(text))),
             value => {
                 let start = batch.text.len();
-                self.push_json(&mut batch.text, reader, name, value)?;
+                self.push(&mut batch.text, reader, name, value)?;
                 Value::Json(Span::new(start, batch.text.len()))
             }
         };
@@ -57,25 +91,26 @@ impl Kinds {
         Some(())
     }
 
-    /// Writes a value that was read, with what follows of a table.
-    fn push_json(&self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], value: Item<'_>) -> Option<()> {
+    /// A value that was read, with what follows of a table.
+    fn push(self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], value: Item<'_>) -> Option<()> {
         match value {
             Item::Nil | Item::Null => out.extend_from_slice(b"null"),
             Item::Bool(true) => out.extend_from_slice(b"true"),
             Item::Bool(false) => out.extend_from_slice(b"false"),
-            Item::Number(number) => push_number(out, number, self.ints.iter().any(|int| int == key)),
+            Item::Number(number) => push_number(out, number, self.kinds.ints.iter().any(|int| int == key)),
             Item::Signed(number) => write!(out, "{number}").ok()?,
             Item::Unsigned(number) => json::push_u64(out, number),
             Item::Text(text) => json::push_string(out, text),
+            Item::Word(number) => json::push_string(out, self.words.word(number)?),
             Item::Table(table) => self.push_table(out, reader, key, table)?,
         }
         Some(())
     }
 
-    fn push_table(&self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], table: Table) -> Option<()> {
+    fn push_table(self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], table: Table) -> Option<()> {
         let Places { count, last, only } = Places::of(*reader, table)?;
         let is_empty = table.pairs == 0 && count == 0;
-        let is_array = is_empty && (table.marked || self.arrays.iter().any(|array| array == key));
+        let is_array = is_empty && (table.marked || self.kinds.arrays.iter().any(|array| array == key));
         // A few holes are nulls; a table with numbers all over is a map.
         match is_array || count > 0 && last <= count * 2 + 16 {
             true if only => self.push_array(out, reader, key, table),
@@ -84,7 +119,7 @@ impl Kinds {
         }
     }
 
-    fn push_array(&self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], table: Table) -> Option<()> {
+    fn push_array(self, out: &mut Vec<u8>, reader: &mut Reader<'_>, key: &[u8], table: Table) -> Option<()> {
         out.push(b'[');
         for place in table.first..table.first + table.values {
             // In an array there is nothing at 0.
@@ -96,7 +131,7 @@ impl Kinds {
                 out.push(b',');
             }
             let value = reader.item()?;
-            self.push_json(out, reader, key, value)?;
+            self.push(out, reader, key, value)?;
         }
         out.push(b']');
         Some(())
@@ -104,7 +139,7 @@ impl Kinds {
 
     /// An array some of whose values stand among the pairs.
     fn push_scattered(
-        &self,
+        self,
         out: &mut Vec<u8>,
         reader: &mut Reader<'_>,
         key: &[u8],
@@ -131,7 +166,7 @@ impl Kinds {
             match value {
                 Some(mut value) => {
                     let item = value.item()?;
-                    self.push_json(out, &mut value, key, item)?;
+                    self.push(out, &mut value, key, item)?;
                 }
                 None => out.extend_from_slice(b"null"),
             }
@@ -140,7 +175,7 @@ impl Kinds {
         Some(())
     }
 
-    fn push_map(&self, out: &mut Vec<u8>, reader: &mut Reader<'_>, table: Table) -> Option<()> {
+    fn push_map(self, out: &mut Vec<u8>, reader: &mut Reader<'_>, table: Table) -> Option<()> {
         out.push(b'{');
         let mut comma = false;
         let mut sep = |out: &mut Vec<u8>| {
@@ -157,7 +192,7 @@ impl Kinds {
         }
         for _ in 0..table.pairs {
             let key = reader.item()?;
-            match name(key) {
+            match name(self.words, key) {
                 Some(name) => {
                     sep(out);
                     let value = reader.item()?;
@@ -170,10 +205,10 @@ impl Kinds {
         Some(())
     }
 
-    fn push_pair(&self, out: &mut Vec<u8>, reader: &mut Reader<'_>, name: &[u8], value: Item<'_>) -> Option<()> {
+    fn push_pair(self, out: &mut Vec<u8>, reader: &mut Reader<'_>, name: &[u8], value: Item<'_>) -> Option<()> {
         json::push_string(out, name);
         out.push(b':');
-        self.push_json(out, reader, name, value)
+        self.push(out, reader, name, value)
     }
 }
 
@@ -209,6 +244,12 @@ impl Places {
     }
 }
 
+/// Where a text already stands that a record had before.
+fn unchanged(batch: &Batch, old: &Record, text: &[u8]) -> Option<Span> {
+    let is_it = |span: &Span| span.len as usize == text.len() && batch.bytes(*span) == text;
+    [old.text, old.time_text].into_iter().find(is_it)
+}
+
 /// Passes over what follows of a key that was read, and its value.
 fn skip_pair(reader: &mut Reader<'_>, key: Item<'_>) -> Option<()> {
     reader.skip_rest(key)?;
@@ -216,9 +257,10 @@ fn skip_pair(reader: &mut Reader<'_>, key: Item<'_>) -> Option<()> {
 }
 
 /// A key as text; tables are none.
-fn name(key: Item<'_>) -> Option<Cow<'_, [u8]>> {
+fn name<'k>(words: &'k Words, key: Item<'k>) -> Option<Cow<'k, [u8]>> {
     let text = match key {
         Item::Text(text) => return Some(text.into()),
+        Item::Word(number) => return words.word(number).map(Cow::Borrowed),
         Item::Number(number) => number.to_string(),
         Item::Signed(number) => number.to_string(),
         Item::Unsigned(number) => number.to_string(),

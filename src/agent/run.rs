@@ -16,6 +16,7 @@ use crate::config::{Environment, ServiceOptions, StorageSync};
 use crate::filter::{FilterContext, Measure, Measured};
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
+use crate::record::Expression;
 use crate::record::time::{DateFormat, push_date};
 use crate::spool;
 use crate::state::State;
@@ -581,6 +582,7 @@ impl Subject for Watched {
         for (name, measures) in self.filter_names.iter().zip(self.pipeline.measures()) {
             measures.into_iter().for_each(|measure| push_measure(&mut snapshot, name, measure));
         }
+        snapshot.counter("expression_given_up", &[], Expression::all_given_up());
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot

@@ -64,8 +64,9 @@ crate::options! {
     }
     deviations {
         "a script that fails": "leaves the record that it failed for as it was, not all that were read with it";
+        "a function or a coroutine in a record": "is a failure of the script for this record";
         "a script that runs on": "is stopped after ten million steps for one record";
-        "the libraries": "`ffi` and `debug` are not there";
+        "the libraries": "`ffi`, `debug` and `newproxy` are not there";
     }
 }
 
@@ -224,9 +225,9 @@ impl LuaEach {
         let time_ns = if new_time { script::read_time(reader, old.time_ns)? } else { Some(old.time_ns) };
         let mut is_too_large = false;
         for part in 0..parts {
-            let before = reader.len();
+            let before = reader.left();
             let (fields_start, fields_end) = self.kinds.fields(batch, reader, words, &old)?;
-            is_too_large |= before - reader.len() > script::BYTES_MAX;
+            is_too_large |= before - reader.left() > script::BYTES_MAX;
             self.out.push(Record {
                 time_ns: time_ns.unwrap_or_default(),
                 fields_start,

@@ -137,7 +137,7 @@ impl<'p> Reader<'p> {
     }
 
     /// Bytes that are left.
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.rest.len()
     }
 

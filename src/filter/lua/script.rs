@@ -101,8 +101,9 @@ impl Script {
 
     /// Hands records over, from `first` on. Returns the first that is not among them.
     pub(super) fn feed(&mut self, batch: &Batch, first: usize) -> mlua::Result<usize> {
-        if let Some(words) = self.packer.words.tell() {
+        if let Some(words) = self.packer.words.to_tell() {
             self.learn.call::<()>(self.lua.create_string(words)?)?;
+            self.packer.words.are_told();
         }
         let (packed, mut end) = (&mut self.packer, first);
         packed.packed.clear();

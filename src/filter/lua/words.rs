@@ -31,15 +31,19 @@ impl Words {
     }
 
     /// All words packed, where some are new.
-    pub(super) fn tell(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn to_tell(&self) -> Option<Vec<u8>> {
         if self.told == self.list.len() {
             return None;
         }
-        self.told = self.list.len();
         let mut all = Vec::new();
         packed::push_array(&mut all, self.list.len());
         self.list.iter().for_each(|word| packed::push_text(&mut all, word));
         Some(all)
+    }
+
+    /// Now Lua knows all of them.
+    pub(super) fn are_told(&mut self) {
+        self.told = self.list.len();
     }
 
     /// A new batch: no word stands in it.

@@ -104,7 +104,9 @@ impl Decoder {
         match self {
             Self::Json => object(batch, text).map(Value::Json),
             Self::Escaped => Some(Value::Text(unescape(batch, text, |text, escape| push_escape(text, escape, false)))),
-            Self::EscapedUtf8 => Some(Value::Text(unescape(batch, text, |text, escape| push_escape(text, escape, true)))),
+            Self::EscapedUtf8 => {
+                Some(Value::Text(unescape(batch, text, |text, escape| push_escape(text, escape, true))))
+            }
             Self::MysqlQuoted => {
                 let ([quote @ (b'\'' | b'"'), .., end], true) = (batch.bytes(text), text.len >= 2) else { return None };
                 let inner = Span { start: text.start + 1, len: text.len - 2 };

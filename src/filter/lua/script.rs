@@ -113,7 +113,11 @@ impl Script {
         }
         let records = self.lua.create_string(&packed.packed)?;
         packed.packed.clear();
-        push_times(&mut packed.packed, batch.records[first..end].iter().map(|record| record.time_ns), self.time_as_table);
+        push_times(
+            &mut packed.packed,
+            batch.records[first..end].iter().map(|record| record.time_ns),
+            self.time_as_table,
+        );
         let times = self.lua.create_string(&packed.packed)?;
         let tag = self.tag_of(batch)?;
         self.feed.call::<()>((tag, end - first, times, records))?;

@@ -116,7 +116,9 @@ fn each_record_has_its_own_answer() {
         _ => vec![record.clone()],
     };
     let expect: Vec<String> = records.iter().enumerate().flat_map(|(n, record)| expect(n, record)).collect();
-    let trees = |all: &[String]| all.iter().filter_map(|one| serde_json::from_str(one).ok()).collect::<Vec<serde_json::Value>>();
+    let trees = |all: &[String]| {
+        all.iter().filter_map(|one| serde_json::from_str(one).ok()).collect::<Vec<serde_json::Value>>()
+    };
     assert_eq!(trees(&out), trees(&expect));
     let counted: Vec<u64> = chain.filters[0].counted().iter().map(|counted| counted.count).collect();
     assert_eq!(counted, [143 + 142, 143]);

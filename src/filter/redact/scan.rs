@@ -16,9 +16,8 @@ const REACH: usize = STEP + 3;
 /// Digits of the shortest card.
 const CARD_DIGITS_MIN: usize = 13;
 
-/// Finds the places where a secret may be, in order.
-pub(super) fn places(text: &[u8], out: &mut Vec<u32>) {
-    out.clear();
+/// Adds the places where a secret may be, counted from `start`, where the text stands. They are in order but for the 32 bytes of a step.
+pub(super) fn push_places(text: &[u8], start: u32, out: &mut Vec<u32>) {
     let mut digits = 0u64;
     let mut at = 0;
     // One step more than there is text: of cards only those are seen that begin in the step before.
@@ -35,12 +34,20 @@ pub(super) fn places(text: &[u8], out: &mut Vec<u32>) {
         let (words_low, digits_low) = masks(step, 0);
         let (words_high, digits_high) = masks(step, STEP / 2);
         digits = digits >> STEP | u64::from(digits_low | digits_high << 16) << STEP;
-        push_each(out, cards(digits), |from| Some(at.checked_sub(STEP)? + from), |place| is_card(text, place));
-        push_each(out, words_low | words_high << 16, |from| Some(at + from), |place| is_word(text, place));
+        let cards = set_bits(cards(digits)).filter_map(|bit| Some(at.checked_sub(STEP)? + bit));
+        out.extend(cards.filter(|place| is_card(text, *place)).map(|place| start + place as u32));
+        let words = set_bits(words_low | words_high << 16).map(|bit| at + bit);
+        out.extend(words.filter(|place| is_word(text, *place)).map(|place| start + place as u32));
         at += STEP;
     }
-    // A card is seen a step later than words beside it.
-    out.sort_unstable();
+}
+
+fn set_bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+        Some(bit)
+    })
 }
 
 /// Which of 16 bytes may begin a word that is looked for, and which are digits.
@@ -74,20 +81,6 @@ fn cards(digits: u64) -> u32 {
     (four & second & third) as u32
 }
 
-#[inline]
-fn push_each(
-    out: &mut Vec<u32>,
-    mut mask: u32,
-    place: impl Fn(usize) -> Option<usize>,
-    is_it: impl Fn(usize) -> bool,
-) {
-    while mask != 0 {
-        let found = place(mask.trailing_zeros() as usize).filter(|place| is_it(*place));
-        out.extend(found.map(|place| place as u32));
-        mask &= mask - 1;
-    }
-}
-
 fn is_word(text: &[u8], place: usize) -> bool {
     match text.get(place..).unwrap_or_default() {
         [b'@', ..] | [b'e', b'y', b'J', ..] | [b'A', b'K' | b'S', b'I', b'A', ..] => true,
@@ -119,7 +112,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<u32> {
         let mut out = Vec::new();
-        places(text.as_bytes(), &mut out);
+        push_places(text.as_bytes(), 0, &mut out);
         out
     }
 

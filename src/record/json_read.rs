@@ -3,7 +3,7 @@
 //! Values stay where they are. Only what may not be sent on as it stands (raw control characters, lone surrogates, invalid
 //! UTF-8: Fluent Bit accepts all three) is written anew.
 
-use super::json::{STEP, special_mask};
+use super::escape::{STEP, special_mask};
 use std::ops::Range;
 use wide::u8x16;
 
@@ -249,7 +249,15 @@ impl Reader<'_> {
         fits.then_some(())
     }
 
+    #[inline(always)]
     fn blanks(&mut self) {
+        if self.peek().is_none_or(|byte| byte <= b' ') {
+            self.pass_blanks();
+        }
+    }
+
+    #[inline(never)]
+    fn pass_blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
@@ -287,7 +295,7 @@ pub fn clean(text: &[u8], out: &mut Vec<u8>) {
                 continue;
             }
             '\0'..'\u{20}' if in_string => {
-                super::json::push_escaped(out, &rest.as_bytes()[..1]);
+                super::escape::push_escaped(out, &rest.as_bytes()[..1]);
                 rest = &rest[1..];
                 continue;
             }

@@ -3,6 +3,7 @@
 mod accessor;
 mod batch;
 mod edit;
+mod escape;
 mod expression;
 mod field;
 pub mod found;

@@ -179,6 +179,7 @@ fn metrics_are_openmetrics_while_everything_happens() {
         ("drave_output_pending_records", "gauge"),
         ("drave_output_retries", "counter"),
         ("drave_output_stalled", "gauge"),
+        ("drave_expression_given_up", "counter"),
         ("drave_state_durable", "gauge"),
         ("drave_uptime_seconds", "gauge"),
     ] {

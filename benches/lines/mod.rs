@@ -51,6 +51,11 @@ impl Lines {
         Self { file, next: 0, random }
     }
 
+    /// How many there are so far.
+    pub(crate) fn number(&self) -> u64 {
+        self.next
+    }
+
     /// Appends the next line in the CRI format, with its line end.
     pub(crate) fn push_cri(&mut self, out: &mut Vec<u8>) {
         let (number, stream) = (self.next, if self.next.is_multiple_of(5) { "stderr" } else { "stdout" });

@@ -30,9 +30,13 @@ impl Log {
 
     /// Appends lines in one write each 256; how many bytes.
     pub(crate) fn write(&mut self, count: u64) -> u64 {
+        self.write_of(Lines::push_cri, count)
+    }
+
+    fn write_of(&mut self, push: Push, count: u64) -> u64 {
         let mut bytes = 0;
         for left in (0..count).rev() {
-            self.lines.push_cri(&mut self.buffer);
+            push(&mut self.lines, &mut self.buffer);
             if left % 256 == 0 {
                 self.file.write_all(&self.buffer).unwrap();
                 bytes += self.buffer.len() as u64;
@@ -49,9 +53,12 @@ impl Log {
     }
 }
 
-/// Files with so many lines each; all their bytes.
-pub(crate) fn write_set(root: &Path, files: u32, lines: u64) -> u64 {
-    (0..files).map(|number| Log::create(root, number).write(lines)).sum()
+/// Appends one record.
+pub(crate) type Push = fn(&mut Lines, &mut Vec<u8>);
+
+/// Files with so many records each; all their bytes.
+pub(crate) fn write_set(root: &Path, files: u32, push: Push, records: u64) -> u64 {
+    (0..files).map(|number| Log::create(root, number).write_of(push, records)).sum()
 }
 
 /// Writes `rate` lines a second over all files for `time`, one file after the other, each line in a write of its own.

@@ -3,7 +3,7 @@
 //! ```text
 //! this process: writes lines, looks at /proc     drave: the release binary     sink: this program again, counts what arrives
 //! ```
-//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about three minutes. Rows can be named, and
+//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about four minutes. Rows can be named, and
 //! `--quick` takes a tenth of the lines: `cargo bench --bench whole -- --quick null http`. On a machine where other work
 //! runs compare rows of one run, and no others.
 #![allow(clippy::unwrap_used, reason = "what a bench needs and cannot have ends it")]
@@ -24,6 +24,8 @@ type Row = fn(&Bench) -> Vec<String>;
 const ROWS: &[(&str, Row)] = &[
     ("null", rows::null),
     ("filters", rows::filters),
+    ("access", rows::access),
+    ("traces", rows::traces),
     ("http", rows::http_row),
     ("away", rows::away),
     ("rate", rows::rate),

@@ -1,7 +1,8 @@
 //! The rows of the table.
 
 use crate::agent::{Agent, Cost, run};
-use crate::logs::{Log, write_at_rate, write_set};
+use crate::lines::Lines;
+use crate::logs::{Log, Push, write_at_rate, write_set};
 use crate::sink::Sink;
 use std::cell::OnceCell;
 use std::path::Path;
@@ -32,7 +33,7 @@ impl Bench {
     fn set(&self) -> (&Path, u64) {
         let (folder, bytes) = self.set.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            let bytes = write_set(folder.path(), FILES, self.lines());
+            let bytes = write_set(folder.path(), FILES, Lines::push_cri, self.lines());
             (folder, bytes)
         });
         (folder.path(), *bytes)
@@ -93,6 +94,43 @@ pub(crate) fn filters(bench: &Bench) -> Vec<String> {
         ("`redact`, all kinds", &[REDACT]),
     ];
     rows.into_iter().flat_map(cost).collect()
+}
+
+/// Access lines → a parser with six groups and a time → null.
+pub(crate) fn access(bench: &Bench) -> Vec<String> {
+    const PARSER: &str = r#"parsers:
+  - { name: access, format: regex, time_key: time, time_format: '%d/%b/%Y:%H:%M:%S %z',
+      regex: '^(?<client>[^ ]*) - (?<user>[^ ]*) \[(?<time>[^\]]*)\] "(?<request>[^"]*)" (?<code>[^ ]*) (?<size>[^ ]*)' }
+"#;
+    let config = |root: &Path| {
+        let path = format!("{}/containers/*.log", root.display());
+        format!(
+            "service: {{ flush: 1, log_level: warn }}\n{PARSER}pipeline:\n  inputs: [{{ name: tail, path: '{path}', \
+             parser: access, {WHOLE} }}]\n  outputs: [{{ name: 'null', match: '*' }}]\n"
+        )
+    };
+    own_set(bench, "access lines → `parser` with six groups and a time → `null`", Lines::push_access, config)
+}
+
+/// Lines of which one in ten is a trace of twelve → null.
+pub(crate) fn traces(bench: &Bench) -> Vec<String> {
+    let push: Push = |lines, out| {
+        if lines.number() % 10 == 9 { lines.push_trace(out, 12) } else { lines.push_cri(out) }
+    };
+    let config = |root: &Path| {
+        let null = "  outputs: [{ name: 'null', match: '*' }]\n";
+        config(root, WHOLE, null).replace("multiline.parser: cri", "multiline.parser: 'cri, java'")
+    };
+    own_set(bench, "files, one record in ten a trace of twelve lines → `null`", push, config)
+}
+
+/// Files of a kind of their own, that only this row reads.
+fn own_set(bench: &Bench, work: &str, push: Push, config: impl Fn(&Path) -> String) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let bytes = write_set(root, FILES, push, bench.lines() / 2);
+    let costs = (0..bench.runs(3)).map(|_| run(root, &config(root))).collect::<Vec<_>>();
+    throughput(work, bytes, &costs)
 }
 
 /// Files → http, everything arrives.

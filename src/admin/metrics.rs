@@ -127,6 +127,7 @@ fn help(counter: &str) -> &'static str {
         "output_spool_damaged_bytes" => "Bytes of the spool that could not be read",
         "filter_kubernetes_without_metadata_records" => "Records that got what their path says of a pod, by reason",
         "filter_kubernetes_bad_annotations" => "Annotations of pods that could not be understood",
+        "expression_given_up" => "Texts that an expression was given up for, and so did not match",
         "output_retries" => "Attempts that did not succeed, by cause",
         _ => "Amount, in records or in bytes of their source",
     }

@@ -7,6 +7,7 @@ use super::spooling::SpoolShared;
 use crate::admin::{Classic, Gauge, Snapshot, Subject};
 use crate::config::Environment;
 use crate::filter::{Measure, Measured};
+use crate::record::Expression;
 use crate::record::time::{DateFormat, push_date};
 use crate::state::State;
 use std::sync::Arc;
@@ -96,6 +97,7 @@ impl Subject for Watched {
         self.pipeline.measures(&mut |number, measure| {
             push_measure(&mut snapshot, self.filter_names.get(number).map_or("", String::as_str), measure);
         });
+        snapshot.counter("expression_given_up", &[], Expression::all_given_up());
         snapshot.gauge(Gauge::StateDurable, &[], f64::from(u8::from(self.state.is_durable())));
         snapshot.gauge(Gauge::Uptime, &[], self.started.elapsed().as_secs_f64());
         snapshot

@@ -165,6 +165,8 @@ pub struct FilterConfig<'a> {
     pub defined: Defined<'a>,
     /// Bytes of a joined text, `multiline_buffer_limit`.
     pub joined_bytes_max: usize,
+    /// Bytes that a filter may hold back of all sources together: half of `mem_limit`.
+    pub held_bytes_max: usize,
     /// What `@SET` and `env` have set.
     pub variables: &'a [(String, Secret)],
 }
@@ -176,6 +178,7 @@ impl<'a> FilterConfig<'a> {
             parsers: &config.parsers,
             defined: Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers },
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
+            held_bytes_max: (config.service.mem_limit.0 / 2) as usize,
             variables: &config.variables,
         }
     }

@@ -72,7 +72,9 @@ fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) 
     };
     let key = options.key_content.unwrap_or_else(|| "log".into());
     let multiline = multiline.of_key(key, Duration::from_millis(options.flush_ms));
-    Some(Box::new(Joins { multiline: Arc::new(multiline), bytes_max: config.joined_bytes_max }))
+    let (multiline, bytes_max) = (Arc::new(multiline), config.joined_bytes_max);
+    let held = Held { bytes: OpenBytes::default(), bytes_max: config.held_bytes_max };
+    Some(Box::new(Joins { multiline, bytes_max, held }))
 }
 
 fn parsers(
@@ -111,12 +113,21 @@ fn parsers(
 struct Joins {
     multiline: Arc<Multiline>,
     bytes_max: usize,
+    held: Held,
+}
+
+/// What waits in all sources together.
+#[derive(Debug, Clone)]
+struct Held {
+    bytes: OpenBytes,
+    bytes_max: usize,
 }
 
 impl Filter for Joins {
     fn plan(&mut self, _source: &mut SourceDraft) -> Plan {
-        let traces = Traces::new(Arc::clone(&self.multiline), self.bytes_max, &OpenBytes::default());
-        Plan::Each(Box::new(Joining { traces, records: Vec::new(), carried: Vec::new(), reading: Reading::default() }))
+        let traces = Traces::new(Arc::clone(&self.multiline), self.bytes_max, &self.held.bytes);
+        let (held, reading) = (self.held.clone(), Reading::default());
+        Plan::Each(Box::new(Joining { traces, held, records: Vec::new(), carried: Vec::new(), reading }))
     }
 
     fn holds_back(&self) -> bool {
@@ -127,6 +138,7 @@ impl Filter for Joins {
 /// The lines of one source.
 struct Joining {
     traces: Traces,
+    held: Held,
     records: Vec<Record>,
     /// Tickets of lines that are in records now: they are settled when the ticket of those is.
     carried: Vec<(Vec<Ticket>, Ticket)>,
@@ -161,6 +173,10 @@ impl Each for Joining {
             batch.records.push(record);
             self.traces.take_last(batch, None);
         }
+        // Memory is short: the source that came last sends what it holds.
+        while self.held.bytes.get() > self.held.bytes_max && self.traces.is_open() {
+            self.traces.cut_largest(batch);
+        }
         self.note(batch);
     }
 
@@ -189,10 +205,15 @@ mod tests {
     use crate::record::{Shape, Source};
 
     fn joining() -> Box<dyn Each> {
+        joining_up_to(2000)
+    }
+
+    fn joining_up_to(bytes_max: usize) -> Box<dyn Each> {
         let defined = crate::parse::Defined { parsers: &[], multiline_parsers: &[] };
         let multiline = Multiline::named(["java"].into_iter(), defined).expect("it is built in");
         let multiline = Arc::new(multiline.of_key("log".into(), Duration::from_secs(2)));
-        match (Joins { multiline, bytes_max: 1000 }).plan(&mut SourceDraft::default()) {
+        let held = Held { bytes: OpenBytes::default(), bytes_max };
+        match (Joins { multiline, bytes_max: 1000, held }).plan(&mut SourceDraft::default()) {
             Plan::Each(each) => each,
             _ => panic!("it looks at each record"),
         }
@@ -209,6 +230,16 @@ mod tests {
 
     fn texts(batch: &Batch) -> Vec<String> {
         batch.records.iter().map(|r| String::from_utf8_lossy(batch.bytes(r.text)).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let draft = SourceDraft { text_key: "log".into(), ..SourceDraft::default() };
+        let (source, mut each) = (Arc::new(Source::new(draft, Vec::new())), joining_up_to(10));
+        let mut first = batch(&source, &["a.BError: more than ten"]);
+        each.apply(&mut first);
+        assert_eq!((texts(&first), first.records[0].truncated), (vec!["a.BError: more than ten".to_owned()], true));
+        assert!(!each.is_waiting());
     }
 
     #[test]

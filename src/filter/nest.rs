@@ -7,7 +7,8 @@
 
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{OptionValue, Report, Section};
-use crate::record::{Batch, Field, Found, SourceDraft, Span, Value, json, json_read};
+use crate::record::json_read::{self, Member};
+use crate::record::{Batch, Field, Found, SourceDraft, Span, Value, json};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -111,7 +112,8 @@ struct NestFilter(Arc<Nest>);
 impl Filter for NestFilter {
     fn plan(&mut self, source: &mut SourceDraft) -> Plan {
         let touches_shared = source.shared.iter().any(|s| self.0.takes(s.key.as_bytes()) || s.key == self.0.under);
-        Plan::Each(Box::new(NestEach { nest: Arc::clone(&self.0), touches_shared, map: Vec::new() }))
+        let (nest, map, key) = (Arc::clone(&self.0), Vec::new(), Vec::new());
+        Plan::Each(Box::new(NestEach { nest, touches_shared, map, key }))
     }
 }
 
@@ -119,13 +121,14 @@ struct NestEach {
     nest: Arc<Nest>,
     touches_shared: bool,
     map: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Each for NestEach {
     fn apply(&mut self, batch: &mut Batch) {
         let under = batch.intern(self.nest.under.as_bytes());
         for record in 0..batch.records.len() {
-            let (nest, map) = (&self.nest, &mut self.map);
+            let (nest, map, key) = (&self.nest, &mut self.map, &mut self.key);
             let mut any = false;
             batch.each_member(record, &mut |key, _| any |= nest.takes(key));
             if !any {
@@ -137,7 +140,6 @@ impl Each for NestEach {
             }
             map.clear();
             map.push(b'{');
-            let mut key = Vec::new();
             for field in batch.fields_of(&batch.records[record]).iter().filter(|f| nest.takes(batch.bytes(f.key))) {
                 if map.len() > 1 {
                     map.push(b',');
@@ -146,7 +148,7 @@ impl Each for NestEach {
                 key.clear();
                 key.extend_from_slice(prefix);
                 key.extend_from_slice(rest);
-                json::push_string(map, &key);
+                json::push_string(map, key);
                 map.push(b':');
                 batch.found(field.value).push_json(map);
             }
@@ -169,13 +171,13 @@ impl Filter for LiftFilter {
     fn plan(&mut self, source: &mut SourceDraft) -> Plan {
         let nest = &self.0;
         let Some(at) = source.shared.iter().position(|s| s.key == nest.under) else {
-            return Plan::Each(Box::new(Lift { nest: Arc::clone(nest), touches_shared: false }));
+            return Plan::Each(Box::new(Lift { nest: Arc::clone(nest), touches_shared: false, members: Vec::new() }));
         };
         let keys = |map: &serde_json::Map<String, Json>| map.keys().map(|key| nest.new_key(key)).collect::<Vec<_>>();
         let hidden = &source.shared[at];
         let lifted = hidden.value.as_object().map(keys).unwrap_or_default();
         if source.shared_is_final || !hidden.wins || lifted.iter().any(|key| source.is_virtual(key)) {
-            return Plan::Each(Box::new(Lift { nest: Arc::clone(nest), touches_shared: true }));
+            return Plan::Each(Box::new(Lift { nest: Arc::clone(nest), touches_shared: true, members: Vec::new() }));
         }
         if let Json::Object(map) = &source.shared[at].value {
             let map = map.clone();
@@ -215,11 +217,13 @@ impl Each for LeaveOut {
 struct Lift {
     nest: Arc<Nest>,
     touches_shared: bool,
+    members: Vec<Member>,
 }
 
 impl Lift {
-    fn lift(&self, batch: &mut Batch, record: usize) {
-        let key = self.nest.under.as_bytes();
+    fn lift(&mut self, batch: &mut Batch, record: usize) {
+        let nest = Arc::clone(&self.nest);
+        let key = nest.under.as_bytes();
         if !matches!(batch.find(record, key), Some(Found::Json([b'{', ..]))) {
             return;
         }
@@ -230,29 +234,25 @@ impl Lift {
         let Some(at) = batch.field_at(record, key) else { return };
         let Value::Json(map) = batch.fields[at].value else { return };
         batch.remove_key(record, key);
-        let mut members = Vec::new();
-        json_read::object(batch.bytes(map), |member| members.push(member));
-        for member in members {
+        self.members.clear();
+        json_read::object(batch.bytes(map), |member| self.members.push(member));
+        for member in &self.members {
             let inside = |(start, end): (usize, usize)| Span::new(map.start as usize + start, map.start as usize + end);
-            let mut key = batch.bytes(inside(member.key)).to_vec();
+            let mut key = inside(member.key);
             if member.key_escaped {
-                let mut plain = Vec::new();
-                if json_read::unescape(&key, &mut plain).is_some() {
-                    key = plain;
+                let (from, start) = (key.start as usize..(key.start + key.len) as usize, batch.text.len());
+                if json_read::unescape_within(&mut batch.text, from).is_some() {
+                    key = Span::new(start, batch.text.len());
                 }
             }
-            let (prefix, rest) = self.nest.key(&key);
-            let span = if prefix.is_empty() && !member.key_escaped {
-                let mut span = inside(member.key);
-                span.start += (key.len() - rest.len()) as u32;
-                span.len = rest.len() as u32;
-                span
-            } else {
+            let cut = key.len - nest.key(batch.bytes(key)).1.len() as u32;
+            let mut span = Span { start: key.start + cut, len: key.len - cut };
+            if !nest.add_prefix.is_empty() {
                 let start = batch.text.len();
-                batch.text.extend_from_slice(prefix);
-                batch.text.extend_from_slice(rest);
-                Span::new(start, batch.text.len())
-            };
+                batch.text.extend_from_slice(nest.add_prefix.as_bytes());
+                batch.text.extend_from_within(span.start as usize..(span.start + span.len) as usize);
+                span = Span::new(start, batch.text.len());
+            }
             batch.set_field(record, Field { key: span, value: Value::Json(inside(member.value)) });
         }
     }

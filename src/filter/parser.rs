@@ -102,7 +102,7 @@ impl ParseEach {
     /// The text to read, in the batch's arena.
     fn text(&mut self, batch: &mut Batch, record: usize) -> Option<Span> {
         let found = self.steps.accessor.find(batch, record)?;
-        let text = match found {
+        match found {
             Found::Text(text) | Found::Json([b'"', text @ .., b'"']) if !has_escape(found) => {
                 // Borrowed from the arena, but for what the source shares.
                 let start = (text.as_ptr() as usize).wrapping_sub(batch.text.as_ptr() as usize);
@@ -110,12 +110,12 @@ impl ParseEach {
                 if within {
                     return Some(Span::new(start, start + text.len()));
                 }
-                text
+                self.buffer.clear();
+                self.buffer.extend_from_slice(text);
             }
-            found => found.string(&mut self.buffer)?,
-        };
-        let text = text.to_vec();
-        Some(batch.append(&text))
+            found => _ = found.string(&mut self.buffer)?,
+        }
+        Some(batch.append(&self.buffer))
     }
 
     fn apply_to(&mut self, batch: &mut Batch, record: usize) {

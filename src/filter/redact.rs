@@ -8,14 +8,15 @@
 //!     expression: order ORD-[0-9]{8}
 //! ```
 //! What is found becomes `[REDACTED:kind]`, in the text and in all fields, also deep in maps. What the source shares (labels, paths)
-//! stays. One look over a text says whether anything of it can be there at all.
+//! stays. One look over a whole batch says where anything of it can be at all.
 
 mod kinds;
+mod scan;
 
 use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Measure, Measured, Plan};
 use crate::config::{List, Report, Section, nearest};
-use crate::record::{Batch, SourceDraft, Span, Value, json, json_read};
+use crate::record::{Batch, Shape, SourceDraft, Span, Value, json, json_read};
 use kinds::{Finder, KINDS};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,19 +69,24 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
             }
         }
     }
-    let hints = kinds::Hints::new(&finders);
-    Some(Box::new(Redact { finders: Arc::new(Finders { list: finders, hints }) }))
+    let anywhere = finders.iter().any(Finder::is_own);
+    Some(Box::new(Redact { finders: Arc::new(Finders { list: finders, anywhere }) }))
 }
 
 struct Finders {
     list: Vec<Finder>,
-    hints: Option<kinds::Hints>,
+    /// One of them can find something where no place is seen.
+    anywhere: bool,
 }
 
 impl Finders {
     /// Could there be anything?
-    fn may_have(&self, text: &[u8]) -> bool {
-        self.hints.as_ref().is_none_or(|hints| hints.may_be_in(text))
+    fn may_have(&self, text: &[u8], places: &mut Vec<u32>) -> bool {
+        places.clear();
+        if !self.anywhere {
+            scan::push_places(text, 0, places);
+        }
+        self.anywhere || !places.is_empty()
     }
 
     /// Writes a text without what is in it; `false` when there was nothing.
@@ -98,14 +104,14 @@ impl Finders {
     }
 
     /// The same for JSON: only what stands in quotes is looked at.
-    fn redact_json(&self, json: &[u8], out: &mut Vec<u8>, parts: &mut [Vec<u8>; 3]) -> bool {
+    fn redact_json(&self, json: &[u8], out: &mut Vec<u8>, spare: &mut Spare) -> bool {
         out.clear();
         let (mut at, mut copied, mut any) = (0, 0, false);
         while let Some(open) = memchr::memchr(b'"', &json[at..]) {
             let start = at + open + 1;
             let Some(len) = string_len(&json[start..]) else { break };
             let inner = &json[start..start + len];
-            let [text, spare, plain] = parts;
+            let Spare { text, spare, plain, places } = spare;
             // What is escaped is looked at as what it means.
             let is_escaped = memchr::memchr(b'\\', inner).is_some();
             plain.clear();
@@ -113,7 +119,7 @@ impl Finders {
                 Some(Some(())) => plain.as_slice(),
                 _ => inner,
             };
-            if self.may_have(inner) && self.redact(inner, text, spare) {
+            if self.may_have(inner, places) && self.redact(inner, text, spare) {
                 out.extend_from_slice(&json[copied..start]);
                 json::push_escaped(out, text);
                 copied = start + len;
@@ -145,7 +151,8 @@ struct Redact {
 impl Filter for Redact {
     fn plan(&mut self, _: &mut SourceDraft) -> Plan {
         let finders = Arc::clone(&self.finders);
-        Plan::Each(Box::new(RedactEach { finders, out: Vec::new(), parts: Default::default() }))
+        let (places, out, spare) = (Vec::new(), Vec::new(), Spare::default());
+        Plan::Each(Box::new(RedactEach { finders, places, out, spare }))
     }
 
     fn measures(&self) -> Vec<Measure<'_>> {
@@ -155,16 +162,44 @@ impl Filter for Redact {
     }
 }
 
+/// Memory for what is found.
+#[derive(Default)]
+struct Spare {
+    text: Vec<u8>,
+    spare: Vec<u8>,
+    plain: Vec<u8>,
+    places: Vec<u32>,
+}
+
 struct RedactEach {
     finders: Arc<Finders>,
+    /// Where in the batch something may be.
+    places: Vec<u32>,
     out: Vec<u8>,
-    parts: [Vec<u8>; 3],
+    spare: Spare,
 }
 
 impl RedactEach {
+    /// Looks over the batch; where its records are only a few of those that its text once were, over what is theirs.
+    fn look(&mut self, batch: &Batch) {
+        self.places.clear();
+        let mut bytes = 0;
+        each_span(batch, |span| bytes += span.len as usize);
+        if bytes * 4 >= batch.text.len() {
+            scan::push_places(&batch.text, 0, &mut self.places);
+        } else {
+            each_span(batch, |span| scan::push_places(batch.bytes(span), span.start, &mut self.places));
+        }
+        self.places.sort_unstable();
+    }
+
+    fn may_have(&self, span: Span) -> bool {
+        let next = self.places.partition_point(|place| *place < span.start);
+        self.finders.anywhere || self.places.get(next).is_some_and(|place| *place < span.start + span.len)
+    }
+
     fn text(&mut self, batch: &mut Batch, text: Span) -> Option<Span> {
-        let bytes = batch.bytes(text);
-        let found = self.finders.may_have(bytes) && self.finders.redact(bytes, &mut self.out, &mut self.parts[0]);
+        let found = self.may_have(text) && self.finders.redact(batch.bytes(text), &mut self.out, &mut self.spare.spare);
         found.then(|| batch.append(&self.out))
     }
 
@@ -172,17 +207,37 @@ impl RedactEach {
         let bytes = batch.bytes(json);
         let is_text = matches!(bytes.first(), Some(b'"' | b'{' | b'['));
         // An escape may hide what is looked for.
-        let may_have = || memchr::memchr(b'\\', bytes).is_some() || self.finders.may_have(bytes);
-        let found = is_text && may_have() && self.finders.redact_json(bytes, &mut self.out, &mut self.parts);
+        let may_have = || memchr::memchr(b'\\', bytes).is_some() || self.may_have(json);
+        let found = is_text && may_have() && self.finders.redact_json(bytes, &mut self.out, &mut self.spare);
         found.then(|| batch.append(&self.out))
+    }
+}
+
+/// Hands out the texts and values of all records.
+fn each_span(batch: &Batch, mut take: impl FnMut(Span)) {
+    for record in &batch.records {
+        if record.shape != Shape::Fields {
+            take(record.text);
+        }
+        for field in batch.fields_of(record) {
+            let (Value::Text(span) | Value::Json(span)) = field.value;
+            take(span);
+        }
     }
 }
 
 impl Each for RedactEach {
     fn apply(&mut self, batch: &mut Batch) {
+        if !self.finders.anywhere {
+            self.look(batch);
+            // Fields may hide something behind an escape.
+            if self.places.is_empty() && batch.fields.is_empty() {
+                return;
+            }
+        }
         for record in 0..batch.records.len() {
             let before = batch.records[record];
-            if before.shape != crate::record::Shape::Fields
+            if before.shape != Shape::Fields
                 && let Some(text) = self.text(batch, before.text)
             {
                 batch.records[record].text = text;
@@ -236,6 +291,14 @@ mod tests {
         ] {
             check("redact", "expression: 'order ORD-[0-9]+'", record, expect);
         }
+    }
+
+    #[test]
+    fn a_few_records_of_many_are_looked_at_alone() {
+        let record = |n: usize| format!(r#"{{"keep":"{}","a":"{n}@example.org"}}"#, if n == 20 { "yes" } else { "no" });
+        let mut chain = Chain::new(&[("grep", "regex: keep yes"), ("redact", "kinds: email")]);
+        let left = chain.run_all(&(0..40).map(record).collect::<Vec<_>>());
+        assert_eq!(left, [r#"{"keep":"yes","a":"[REDACTED:email]"}"#]);
     }
 
     #[test]

@@ -55,21 +55,32 @@ impl Chain {
 
     /// What becomes of a record; nothing when it is left out.
     pub(super) fn run(&mut self, record: &str) -> String {
+        self.run_all(std::slice::from_ref(&record)).into_iter().next().unwrap_or_default()
+    }
+
+    /// The same of many that come at once.
+    pub(super) fn run_all(&mut self, records: &[impl AsRef<str>]) -> Vec<String> {
         let source = Arc::clone(&self.batch.source);
         self.batch.reset(&source, &crate::record::KeyNames::CRI);
-        let text = self.batch.append(record.as_bytes());
-        self.batch.records.push(Record { text, time_ns: self.time_ns, ..Record::default() });
-        crate::parse::parser("json", &[]).expect("it is built in").parse(&mut self.batch, 0).expect("a JSON object");
+        for (number, record) in records.iter().enumerate() {
+            let text = self.batch.append(record.as_ref().as_bytes());
+            self.batch.records.push(Record { text, time_ns: self.time_ns, ..Record::default() });
+            let json = crate::parse::parser("json", &[]).expect("it is built in");
+            json.parse(&mut self.batch, number).expect("a JSON object");
+        }
         self.steps.iter_mut().for_each(|each| each.apply(&mut self.batch));
-        let records = self.batch.records.len() as u64;
+        let left = self.batch.records.len() as u64;
         let counted: u64 = self.batch.counts.dropped.iter().map(|(_, records, _)| *records).sum();
         let rerouted = self.batch.rerouted.len() as u64;
-        assert_eq!(records + counted + rerouted, 1 + self.batch.counts.made, "every record is accounted for");
-        let Some(record) = self.batch.records.first() else { return String::new() };
-        let mut out = b"{".to_vec();
-        json::push_members(&mut out, &self.batch, record, false);
-        out.push(b'}');
-        String::from_utf8(out).expect("JSON is UTF-8")
+        let all = records.len() as u64 + self.batch.counts.made;
+        assert_eq!(left + counted + rerouted, all, "every record is accounted for");
+        let sent = |record: &Record| {
+            let mut out = b"{".to_vec();
+            json::push_members(&mut out, &self.batch, record, false);
+            out.push(b'}');
+            String::from_utf8(out).expect("JSON is UTF-8")
+        };
+        self.batch.records.iter().map(sent).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use super::words::{Split, of_entry, report_wrong};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Field, SourceDraft, Value};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
@@ -100,27 +101,34 @@ struct TypeConverter {
 impl Filter for TypeConverter {
     fn plan(&mut self, source: &mut SourceDraft) -> Plan {
         let touches_shared = source.shared.iter().any(|s| self.rules.iter().any(|rule| rule.to == s.key));
-        Plan::Each(Box::new(Convert { rules: Arc::clone(&self.rules), touches_shared, new: Vec::new() }))
+        Plan::Each(Box::new(Convert {
+            rules: Arc::clone(&self.rules),
+            touches_shared,
+            new: Vec::new(),
+            json: Vec::new(),
+        }))
     }
 }
 
 struct Convert {
     rules: Arc<[Rule]>,
     touches_shared: bool,
-    /// What one record gets: all values are read before the first is written.
-    new: Vec<(usize, Vec<u8>)>,
+    /// What one record gets, by the rule, and where it stands in `json`: all values are read before the first is written.
+    new: Vec<(usize, Range<usize>)>,
+    json: Vec<u8>,
 }
 
 impl Each for Convert {
     fn apply(&mut self, batch: &mut Batch) {
         for record in 0..batch.records.len() {
             self.new.clear();
+            self.json.clear();
             for (number, rule) in self.rules.iter().enumerate() {
                 let Some(found) = rule.from.find(batch, record) else { continue };
                 let Some(scalar) = Scalar::of(found).filter(|scalar| rule.takes(scalar)) else { continue };
-                let mut json = Vec::new();
-                convert(&scalar, rule.kind).unwrap_or(scalar).push_json(&mut json);
-                self.new.push((number, json));
+                let start = self.json.len();
+                convert(&scalar, rule.kind).unwrap_or(scalar).push_json(&mut self.json);
+                self.new.push((number, start..self.json.len()));
             }
             if self.new.is_empty() {
                 continue;
@@ -130,7 +138,7 @@ impl Each for Convert {
                 batch.own_shared(record);
             }
             for (number, json) in &self.new {
-                let key = self.rules[*number].to.as_bytes();
+                let (key, json) = (self.rules[*number].to.as_bytes(), &self.json[json.clone()]);
                 let field = Field { key: batch.intern(key), value: Value::Json(batch.append(json)) };
                 batch.remove_key(record, key);
                 batch.push_field(record, field);

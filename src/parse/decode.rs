@@ -5,6 +5,7 @@
 //! decode_field_as json log                 the object takes the place of the text
 //! decode_field_as escaped log do_next      \n, \t, \" … become what they mean; then the next line of that field
 //! decode_field_as escaped_utf8 log         the same; \u00e9 and \xc3 too
+//! decode_field_as mysql_quoted log         'it\'s' without its quotes, and \0, \Z … as MySQL means them
 //! ```
 //! `do_next` goes on with the next one of the field after a success, `try_next` after a failure.
 
@@ -16,6 +17,7 @@ enum Decoder {
     Json,
     Escaped,
     EscapedUtf8,
+    MysqlQuoted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,11 @@ impl Decoding {
             "json" => Decoder::Json,
             "escaped" => Decoder::Escaped,
             "escaped_utf8" => Decoder::EscapedUtf8,
-            other => return Err(format!("there is no decoder `{other}`; there are json, escaped and escaped_utf8")),
+            "mysql_quoted" => Decoder::MysqlQuoted,
+            other => {
+                let all = "json, escaped, escaped_utf8 and mysql_quoted";
+                return Err(format!("there is no decoder `{other}`; there are {all}"));
+            }
         };
         let key = words.next().ok_or("the field is missing, as in `json log`")?;
         let then = match words.next().map(str::to_ascii_lowercase).as_deref() {
@@ -97,8 +103,15 @@ impl Decoder {
     fn decode(self, batch: &mut Batch, text: Span) -> Option<Value> {
         match self {
             Self::Json => object(batch, text).map(Value::Json),
-            Self::Escaped => Some(Value::Text(unescape(batch, text, false))),
-            Self::EscapedUtf8 => Some(Value::Text(unescape(batch, text, true))),
+            Self::Escaped => Some(Value::Text(unescape(batch, text, |text, escape| push_escape(text, escape, false)))),
+            Self::EscapedUtf8 => {
+                Some(Value::Text(unescape(batch, text, |text, escape| push_escape(text, escape, true))))
+            }
+            Self::MysqlQuoted => {
+                let ([quote @ (b'\'' | b'"'), .., end], true) = (batch.bytes(text), text.len >= 2) else { return None };
+                let inner = Span { start: text.start + 1, len: text.len - 2 };
+                (quote == end).then(|| Value::Text(unescape(batch, inner, push_mysql_escape)))
+            }
         }
     }
 }
@@ -156,18 +169,41 @@ fn push_members(batch: &mut Batch, object: Span) {
 }
 
 /// Escapes become what they mean, at the end of the arena.
-fn unescape(batch: &mut Batch, span: Span, utf8: bool) -> Span {
+fn unescape(
+    batch: &mut Batch,
+    span: Span,
+    push_escape: impl Fn(&mut Vec<u8>, std::ops::Range<usize>) -> usize,
+) -> Span {
     let (from, end) = (span.start as usize, (span.start + span.len) as usize);
     let start = batch.text.len();
     let mut at = from;
     while let Some(len) = memchr::memchr(b'\\', &batch.text[at..end]) {
         batch.text.extend_from_within(at..at + len);
         at += len;
-        at += push_escape(&mut batch.text, at..end, utf8);
+        at += push_escape(&mut batch.text, at..end);
     }
     batch.text.extend_from_within(at..end);
     batch.utf8 = false;
     Span::new(start, batch.text.len())
+}
+
+/// The same by MySQL's rules; what is no escape of its stays as it is.
+fn push_mysql_escape(text: &mut Vec<u8>, range: std::ops::Range<usize>) -> usize {
+    let plain = match text[range].get(1) {
+        Some(b'0') => 0,
+        Some(b'b') => 8,
+        Some(b'n') => b'\n',
+        Some(b'r') => b'\r',
+        Some(b't') => b'\t',
+        Some(b'Z') => 0x1a,
+        Some(sign @ (b'\\' | b'"' | b'\'')) => *sign,
+        _ => {
+            text.push(b'\\');
+            return 1;
+        }
+    };
+    text.push(plain);
+    2
 }
 
 /// Writes what the escape at the beginning of the range means; returns its length. What is none stays as it is.
@@ -255,6 +291,11 @@ mod tests {
         check(&[("escaped m do_next", false), ("json m", false)], r#"{\"a\":\"x\\ny\"}"#, r#""m":{"a":"x\ny"}"#);
         check(&[("json m try_next", false), ("escaped m", false)], r"a\tb", r#""m":"a\tb""#);
         check(&[("json m", false), ("escaped m", false)], r"a\tb", r#""m":"a\\tb""#);
+        check(&[("mysql_quoted m", false)], r#"'it\'s\n\x \Z\'"#, r#""m":"it's\n\\x \u001a\\""#);
+        check(&[("mysql_quoted m", false)], r#""a\"b""#, r#""m":"a\"b""#);
+        for plain in ["'open", "plain", "'", ""] {
+            check(&[("mysql_quoted m", false)], plain, &format!(r#""m":"{plain}""#));
+        }
         for wrong in ["", "xml m", "json", "json m later"] {
             assert!(Decoding::parse(wrong, false).is_err(), "{wrong}");
         }
@@ -265,9 +306,9 @@ mod tests {
         proptest::proptest!(|(text in "(\\\\[nuUx\\\\]?[0-9a-fdD]{0,8}|é){0,9}")| {
             let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
             let span = batch.append(text.as_bytes());
-            for utf8 in [false, true] {
-                let _ = unescape(&mut batch, span, utf8);
-            }
+            let _ = unescape(&mut batch, span, |text, escape| push_escape(text, escape, false));
+            let _ = unescape(&mut batch, span, |text, escape| push_escape(text, escape, true));
+            let _ = unescape(&mut batch, span, push_mysql_escape);
         });
     }
 }

@@ -62,13 +62,13 @@ crate::options! {
         logfmt_no_bare_keys: bool, "logfmt_no_bare_keys", default "off";
         /// `json FIELD`: the members of the object in a field stand beside it. May be given several times.
         decode_field: String, "decode_field", repeated;
-        /// `json|escaped|escaped_utf8 FIELD [do_next|try_next]`: a field is replaced by what it holds. May be given several times.
+        /// `json|escaped|escaped_utf8|mysql_quoted FIELD [do_next|try_next]`: a field is replaced by what it holds. May be given several times.
         decode_field_as: String, "decode_field_as", repeated;
     }
     deviations {
         "a time that does not fit": "stays in its field; the `regex` of Fluent Bit loses it";
         "a JSON object with something behind it": "stays text as a whole, so that nothing of it is lost";
-        "an expression with look-around or back references": "is given up for a text after 200,000 steps, and then does not match";
+        "an expression with look-around or back references": "is given up for a text after 200,000 steps, or that is longer than 64 KiB, and then does not match; counted (`drave_expression_given_up_total`)";
     }
 }
 

@@ -27,6 +27,9 @@ const VARIANTS: usize = 4;
 const UNICODE: usize = 1;
 const LINES: usize = 2;
 
+/// Texts that were given up, by all expressions.
+static ALL_GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+
 /// A compiled expression. Sharing one between threads costs nothing.
 #[derive(Debug)]
 pub struct Expression {
@@ -163,8 +166,14 @@ impl Expression {
         self.given_up.load(Ordering::Relaxed)
     }
 
+    /// The same for all expressions of the process.
+    pub fn all_given_up() -> u64 {
+        ALL_GIVEN_UP.load(Ordering::Relaxed)
+    }
+
     fn give_up(&self) -> bool {
         self.given_up.fetch_add(1, Ordering::Relaxed);
+        ALL_GIVEN_UP.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             "an expression took more than {STEPS_MAX} steps, or its text was longer than {BACKTRACKING_BYTES_MAX} bytes, and was given up: {}",
             self.translation.pattern

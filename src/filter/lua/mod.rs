@@ -15,16 +15,23 @@
 //! record alone. An array of records makes several of one. A script that fails, runs too long or returns something else leaves
 //! the record as it was, counted.
 
-mod table;
+mod script;
+mod pack;
+mod unpack;
+mod words;
+mod packed;
 
 use super::{Each, Filter, FilterConfig, FilterPlugin, Measure, Measured, Plan};
 use crate::config::{Report, Section};
 use crate::record::{Batch, DropReason, Record, Shape, SourceDraft};
-use mlua::{Function, HookTriggers, Lua, Value, VmState};
+use mlua::Lua;
+use packed::Reader;
+use script::{Answer, Answers, Script, Settings};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use table::Tables;
+use unpack::Kinds;
+use words::Words;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
     name: "lua",
@@ -57,19 +64,11 @@ crate::options! {
     }
     deviations {
         "a script that fails": "leaves the record that it failed for as it was, not all that were read with it";
+        "a function or a coroutine in a record": "is a failure of the script for this record";
         "a script that runs on": "is stopped after ten million steps for one record";
-        "the libraries": "`ffi` and `debug` are not there";
+        "the libraries": "`ffi`, `debug` and `newproxy` are not there";
     }
 }
-
-/// Steps after which it is looked whether there were too many.
-const STEPS_BETWEEN: u32 = 10_000;
-/// How often that may be for one record.
-const LOOKS_MAX: u64 = 1_000;
-/// Bytes that a script may hold.
-const MEMORY_MAX: usize = 64 << 20;
-/// Records that one may become.
-const PARTS_MAX: usize = 10_000;
 
 fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) -> Option<Box<dyn Filter>> {
     let options = LuaOptions::from_section(section, report)?;
@@ -97,30 +96,22 @@ fn configure(section: &Section, config: &FilterConfig<'_>, report: &mut Report) 
         return None;
     }
     let words = |text: &str| text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect();
-    let kinds = table::Kinds {
-        ints: words(&options.type_int_key),
-        arrays: words(&options.type_array_key),
+    let kinds = Arc::new(Kinds { ints: words(&options.type_int_key), arrays: words(&options.type_array_key) });
+    let settings = Settings {
+        name,
+        code,
+        call: options.call.trim().to_owned(),
+        time_as_table: options.time_as_table,
         has_null: options.enable_flb_null,
+        variables: config.variables.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
     };
-    let variables = config.variables.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
-    let settings =
-        Settings { name, code, call: options.call.trim().to_owned(), time_as_table: options.time_as_table, variables };
-    Some(Box::new(LuaFilter { settings, kinds: Some(kinds), script: None, failures: Arc::default() }))
+    Some(Box::new(LuaFilter { settings, kinds, script: None, failures: Arc::default() }))
 }
 
 fn first_line(error: &mlua::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("syntax error: ").trim_start_matches("runtime error: ").to_owned()
-}
-
-struct Settings {
-    name: String,
-    code: String,
-    call: String,
-    time_as_table: bool,
-    /// `FLB_ENV`.
-    variables: Vec<(String, String)>,
 }
 
 /// Why records passed as they were.
@@ -132,7 +123,7 @@ struct Failures {
 
 struct LuaFilter {
     settings: Settings,
-    kinds: Option<table::Kinds>,
+    kinds: Arc<Kinds>,
     /// Started with the first source; `None` inside: it could not be.
     script: Option<Option<Arc<Mutex<Script>>>>,
     failures: Arc<Failures>,
@@ -140,17 +131,16 @@ struct LuaFilter {
 
 impl Filter for LuaFilter {
     fn plan(&mut self, _: &mut SourceDraft) -> Plan {
-        let (settings, kinds) = (&self.settings, &mut self.kinds);
-        let script =
-            self.script.get_or_insert_with(|| match Script::start(settings, kinds.take().unwrap_or_default()) {
-                Ok(script) => Some(Arc::new(Mutex::new(script))),
-                Err(error) => {
-                    tracing::error!("the script {} of filter lua does not run: {}", settings.name, first_line(&error));
-                    None
-                }
-            });
-        let (script, failures) = (script.clone(), Arc::clone(&self.failures));
-        Plan::Each(Box::new(LuaEach { script, failures, out: Vec::new() }))
+        let settings = &self.settings;
+        let script = self.script.get_or_insert_with(|| match Script::start(settings) {
+            Ok(script) => Some(Arc::new(Mutex::new(script))),
+            Err(error) => {
+                tracing::error!("the script {} of filter lua does not run: {}", settings.name, first_line(&error));
+                None
+            }
+        });
+        let (script, kinds, failures) = (script.clone(), Arc::clone(&self.kinds), Arc::clone(&self.failures));
+        Plan::Each(Box::new(LuaEach { script, kinds, failures, out: Vec::new() }))
     }
 
     fn measures(&self) -> Vec<Measure<'_>> {
@@ -162,176 +152,98 @@ impl Filter for LuaFilter {
     }
 }
 
-/// A running script.
-struct Script {
-    lua: Lua,
-    function: Function,
-    tables: Tables,
-    time_as_table: bool,
-    looks: Arc<AtomicU64>,
-}
-
-/// What a script says to a record.
-enum Answer {
-    Drop,
-    Keep,
-    Take { time_ns: Option<i64>, record: mlua::Table },
-    Nonsense,
-}
-
-impl Script {
-    fn start(settings: &Settings, kinds: table::Kinds) -> mlua::Result<Self> {
-        let lua = Lua::new();
-        // What was compiled to machine code would not be looked at.
-        lua.load("if jit then jit.off() end").exec()?;
-        let looks = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&looks);
-        lua.set_global_hook(HookTriggers::new().every_nth_instruction(STEPS_BETWEEN), move |_, _| {
-            if seen.fetch_add(1, Ordering::Relaxed) > LOOKS_MAX {
-                return Err(mlua::Error::runtime("it took too many steps"));
-            }
-            Ok(VmState::Continue)
-        })?;
-        // Not every build of Lua can count its memory.
-        let _ = lua.set_memory_limit(MEMORY_MAX);
-        let environment = lua.create_table()?;
-        for (name, value) in &settings.variables {
-            environment.raw_set(name.as_str(), value.as_str())?;
-        }
-        lua.globals().set("FLB_ENV", environment)?;
-        if kinds.has_null {
-            lua.globals().set("flb_null", Value::NULL)?;
-        }
-        lua.load(&settings.code).set_name(format!("={}", settings.name)).exec()?;
-        let function: Function = lua.globals().get(settings.call.as_str())?;
-        let tables = Tables::new(&lua, kinds)?;
-        Ok(Self { lua, function, tables, time_as_table: settings.time_as_table, looks })
-    }
-
-    fn call(&mut self, batch: &Batch, record: usize) -> mlua::Result<Answer> {
-        self.looks.store(0, Ordering::Relaxed);
-        let time_ns = batch.records[record].time_ns;
-        let time = self.time(time_ns)?;
-        let table = self.tables.read(&self.lua, batch, record)?;
-        let tag = self.tables.text(&self.lua, batch.source.draft.tag.as_bytes())?;
-        let (code, new_time, answer): (Value, Value, Value) = self.function.call((tag, &time, table))?;
-        let code = match code {
-            Value::Integer(code) => code,
-            Value::Number(code) => code as i64,
-            _ => return Ok(Answer::Nonsense),
-        };
-        match (code, answer) {
-            (-1, _) => Ok(Answer::Drop),
-            (0, _) => Ok(Answer::Keep),
-            (1, Value::Table(record)) => {
-                let time_ns = self.new_time(&time, &new_time, time_ns)?;
-                Ok(time_ns.map_or(Answer::Nonsense, |time_ns| Answer::Take { time_ns: Some(time_ns), record }))
-            }
-            (2, Value::Table(record)) => Ok(Answer::Take { time_ns: None, record }),
-            _ => Ok(Answer::Nonsense),
-        }
-    }
-
-    fn time(&self, time_ns: i64) -> mlua::Result<Value> {
-        if !self.time_as_table {
-            return Ok(Value::Number(time_ns as f64 / 1e9));
-        }
-        let table = self.lua.create_table_with_capacity(0, 2)?;
-        table.raw_set("sec", time_ns.div_euclid(1_000_000_000))?;
-        table.raw_set("nsec", time_ns.rem_euclid(1_000_000_000))?;
-        Ok(Value::Table(table))
-    }
-
-    /// The time that came back. One that is as it was keeps the nanoseconds that a double cannot hold.
-    fn new_time(&self, old: &Value, new: &Value, time_ns: i64) -> mlua::Result<Option<i64>> {
-        let whole = |value: &Value| match value {
-            Value::Integer(number) => Some(*number as f64),
-            Value::Number(number) => Some(*number),
-            _ => None,
-        };
-        if let Value::Table(table) = new {
-            let (sec, nsec) = (whole(&table.raw_get("sec")?), whole(&table.raw_get("nsec")?));
-            return Ok(sec
-                .zip(nsec)
-                .map(|(sec, nsec)| (sec as i64).saturating_mul(1_000_000_000).saturating_add(nsec as i64)));
-        }
-        Ok(whole(new).filter(|time| time.is_finite()).map(|time| {
-            let same = whole(old) == Some(time);
-            if same { time_ns } else { (time * 1e9).round() as i64 }
-        }))
-    }
-}
-
 struct LuaEach {
     script: Option<Arc<Mutex<Script>>>,
+    kinds: Arc<Kinds>,
     failures: Arc<Failures>,
     out: Vec<Record>,
 }
 
 impl LuaEach {
-    fn failed(&self, error: &mlua::Error) {
-        self.failures.error.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("a script of filter lua failed, and the record passed as it was: {}", first_line(error));
-    }
-
-    /// What becomes of one record.
-    fn answer(&mut self, script: &mut Script, batch: &mut Batch, record: usize) {
-        let old = batch.records[record];
-        let written = match script.call(batch, record) {
-            Ok(Answer::Drop) => return batch.counts.drop(DropReason::Filter, 1, u64::from(old.bytes)),
-            Ok(Answer::Keep) => return self.out.push(old),
-            Ok(Answer::Take { time_ns, record: table }) => {
-                let time_ns = time_ns.unwrap_or(old.time_ns);
-                self.write(script, batch, Record { time_ns, ..old }, &table)
-            }
-            Ok(Answer::Nonsense) => Err(None),
-            Err(error) => Err(Some(error)),
+    /// Hands records over from `first` on, and takes what becomes of them. Returns the first that has to be handed over anew.
+    fn hand_over(&mut self, script: &mut Script, batch: &mut Batch, first: usize) -> usize {
+        let end = match script.feed(batch, first) {
+            Ok(end) => end,
+            Err(error) => return self.failed(batch, first, &first_line(&error)),
         };
-        match written {
-            Ok(()) => {}
-            Err(error) => {
-                match error {
-                    Some(error) => self.failed(&error),
-                    None => _ = self.failures.result.fetch_add(1, Ordering::Relaxed),
-                }
-                self.out.push(old);
+        let mut next = first;
+        while next < end {
+            let answers = match script.go() {
+                Ok(answers) => answers,
+                Err(error) => return self.failed(batch, next, &first_line(&error)),
+            };
+            next = self.take(&mut script.packer.words, batch, next, &answers);
+            if !answers.goes_on {
+                break;
             }
         }
+        next
     }
 
+    /// A record passes as it was. Returns the next one.
+    fn failed(&mut self, batch: &Batch, record: usize, why: &str) -> usize {
+        self.failures.error.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("a script of filter lua failed, and the record passed as it was: {why}");
+        self.out.push(batch.records[record]);
+        record + 1
+    }
+
+    fn take(&mut self, words: &mut Words, batch: &mut Batch, first: usize, answers: &Answers) -> usize {
+        let tables = answers.tables.as_bytes();
+        let mut reader = Reader::new(&tables);
+        for (number, answer) in answers.list.iter().enumerate() {
+            let (at, old) = (first + number, batch.records[first + number]);
+            match answer {
+                Answer::Drop => batch.counts.drop(DropReason::Filter, 1, u64::from(old.bytes)),
+                Answer::Keep => self.out.push(old),
+                Answer::Failed => _ = self.failed(batch, at, &answers.why),
+                Answer::Nonsense => self.nonsense(old),
+                Answer::Take { new_time, parts } => {
+                    let kept = self.out.len();
+                    if self.write(batch, (&mut reader, words), old, (*new_time, *parts)).is_none() {
+                        self.out.truncate(kept);
+                        self.nonsense(old);
+                    }
+                }
+            }
+        }
+        first + answers.list.len()
+    }
+
+    /// What came back cannot be taken.
+    fn nonsense(&mut self, old: Record) {
+        self.failures.result.fetch_add(1, Ordering::Relaxed);
+        self.out.push(old);
+    }
+
+    /// The records that one has become. What belongs to it is read to its end, whatever it is.
     fn write(
         &mut self,
-        script: &mut Script,
         batch: &mut Batch,
-        record: Record,
-        table: &mlua::Table,
-    ) -> Result<(), Option<mlua::Error>> {
-        let kept = self.out.len();
-        let parts = script.tables.parts(table)?;
-        if parts.len() > PARTS_MAX {
-            return Err(None);
-        }
-        for (number, part) in parts.iter().enumerate() {
-            let (start, end) = match script.tables.write(batch, part) {
-                Ok(range) => range,
-                Err(error) => {
-                    self.out.truncate(kept);
-                    return Err(Some(error));
-                }
-            };
-            let bytes = if number == 0 { record.bytes } else { 0 };
+        (reader, words): (&mut Reader<'_>, &mut Words),
+        old: Record,
+        (new_time, parts): (bool, u32),
+    ) -> Option<()> {
+        let time_ns = if new_time { script::read_time(reader, old.time_ns)? } else { Some(old.time_ns) };
+        let mut is_too_large = false;
+        for part in 0..parts {
+            let before = reader.left();
+            let (fields_start, fields_end) = self.kinds.fields(batch, reader, words, &old)?;
+            is_too_large |= before - reader.left() > script::BYTES_MAX;
             self.out.push(Record {
-                fields_start: start,
-                fields_end: end,
+                time_ns: time_ns.unwrap_or_default(),
+                fields_start,
+                fields_end,
                 shape: Shape::Fields,
                 owns_shared: true,
                 owns_place: true,
-                bytes,
-                ..record
+                bytes: if part == 0 { old.bytes } else { 0 },
+                ..old
             });
         }
-        batch.counts.made += parts.len() as u64 - 1;
-        Ok(())
+        time_ns.filter(|_| !is_too_large)?;
+        batch.counts.made += u64::from(parts) - 1;
+        Some(())
     }
 }
 
@@ -343,8 +255,10 @@ impl Each for LuaEach {
         };
         let script = &mut *script.lock().unwrap_or_else(PoisonError::into_inner);
         self.out.clear();
-        for record in 0..batch.records.len() {
-            self.answer(script, batch, record);
+        script.packer.words.begin();
+        let mut next = 0;
+        while next < batch.records.len() {
+            next = self.hand_over(script, batch, next);
         }
         std::mem::swap(&mut batch.records, &mut self.out);
     }

@@ -1,7 +1,6 @@
 //! What secrets look like.
 
 use crate::record::Expression;
-use aho_corasick::{AhoCorasick, MatchKind, packed};
 use regex::bytes::{Regex, RegexBuilder};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,65 +8,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    hint: Hint,
     /// The secret is its group `secret`, else all of it.
     expression: &'static str,
     checks: fn(&[u8]) -> bool,
 }
 
-/// What stands in every secret of a kind, and is quickly found.
-#[derive(Debug, Clone, Copy)]
-enum Hint {
-    /// One of these texts.
-    Texts(&'static [&'static str]),
-    /// One of these texts, in capitals or not.
-    AnyCase(&'static [&'static str]),
-    /// This byte.
-    Byte(u8),
-    /// So many digits as a card has.
-    Digits,
-}
-
-/// All kinds, in the order in which they are looked for.
+/// All kinds, in the order in which they are looked for. Of each something must stand among the patterns of `scan.rs`.
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "private_key",
-        hint: Hint::Texts(&["-----BEGIN "]),
         expression: r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
         checks: |_| true,
     },
     Kind {
         name: "aws_key",
-        // Of "secret"; whole words would make too many texts.
-        hint: Hint::AnyCase(&["akia", "asia", "ecre"]),
         expression: concat!(
             r"\b(?P<secret>A[KS]IA[A-Z2-7]{16})\b",
             r"|(?i:aws[a-z_.\- ]{0,20}secret[a-z_.\- ]{0,20}|secret_?access_?key)[^A-Za-z0-9/+]{1,8}(?P<second>[A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|\z)",
         ),
         checks: |_| true,
     },
-    Kind {
-        name: "jwt",
-        hint: Hint::Texts(&["eyJ"]),
-        expression: r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*",
-        checks: |_| true,
-    },
-    Kind {
-        name: "bearer",
-        // Of "bearer".
-        hint: Hint::AnyCase(&["eare"]),
-        expression: r"(?i:\bbearer +)(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)",
-        checks: |_| true,
-    },
+    Kind { name: "jwt", expression: r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*", checks: |_| true },
+    Kind { name: "bearer", expression: r"(?i:\bbearer +)(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)", checks: |_| true },
     Kind {
         name: "email",
-        hint: Hint::Byte(b'@'),
         expression: r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b|[A-Za-z0-9]@[A-Za-z0-9-]{1,63}\.[A-Za-z]{2,24}\b",
         checks: |_| true,
     },
     Kind {
         name: "card",
-        hint: Hint::Digits,
         expression: r"\b[3-6][0-9]{3}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{1,7}\b|\b3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}\b",
         checks: is_card,
     },
@@ -88,7 +57,6 @@ fn is_card(text: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct Finder {
     replacement: String,
-    hint: Option<Hint>,
     engine: Engine,
     pub(super) found: AtomicU64,
 }
@@ -102,17 +70,22 @@ enum Engine {
 const BEFORE_NAME: &str = "[REDACTED:";
 
 impl Finder {
-    fn new(name: &str, hint: Option<Hint>, engine: Engine) -> Self {
-        Self { replacement: format!("{BEFORE_NAME}{name}]"), hint, engine, found: AtomicU64::new(0) }
+    fn new(name: &str, engine: Engine) -> Self {
+        Self { replacement: format!("{BEFORE_NAME}{name}]"), engine, found: AtomicU64::new(0) }
     }
 
     pub(super) fn of_kind(kind: &'static Kind) -> Option<Self> {
         let regex = RegexBuilder::new(kind.expression).unicode(false).build().ok()?;
-        Some(Self::new(kind.name, Some(kind.hint), Engine::Known(regex, kind.checks)))
+        Some(Self::new(kind.name, Engine::Known(regex, kind.checks)))
     }
 
     pub(super) fn own(name: &str, expression: &str) -> Result<Self, String> {
-        Ok(Self::new(name, None, Engine::Own(Expression::new(expression)?)))
+        Ok(Self::new(name, Engine::Own(Expression::new(expression)?)))
+    }
+
+    /// Can it stand where `scan.rs` sees nothing?
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.engine, Engine::Own(_))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -153,98 +126,9 @@ fn secret_of(regex: &Regex, text: &[u8], at: usize) -> Option<(usize, usize)> {
     Some((secret.start(), secret.end()))
 }
 
-/// Of a card at least so many digits stand together, maybe with single blanks or dashes between them.
-const CARD_DIGITS_MIN: usize = 13;
-
-/// Tells quickly that a text has nothing of any kind.
-#[derive(Debug)]
-pub(super) struct Hints {
-    texts: Option<Texts>,
-    bytes: Vec<u8>,
-    digits: bool,
-}
-
-/// Looks for one of many short texts: by vectors where the processor has them.
-#[derive(Debug)]
-enum Texts {
-    Packed(packed::Searcher),
-    Automaton(AhoCorasick),
-}
-
-impl Hints {
-    /// For these finders; `None` where one of them can be anywhere.
-    pub(super) fn new(finders: &[Finder]) -> Option<Self> {
-        let (mut texts, mut bytes, mut digits) = (Vec::new(), Vec::new(), false);
-        for finder in finders {
-            match finder.hint? {
-                Hint::Texts(some) => texts.extend(some.iter().map(|text| (*text).to_owned())),
-                Hint::AnyCase(some) => some.iter().for_each(|text| texts.append(&mut in_any_case(text))),
-                Hint::Byte(byte) => bytes.push(byte),
-                Hint::Digits => digits = true,
-            }
-        }
-        Some(Self { texts: Texts::new(&texts), bytes, digits })
-    }
-
-    /// Could there be anything?
-    pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
-        self.bytes.iter().any(|byte| memchr::memchr(*byte, text).is_some())
-            || self.texts.as_ref().is_some_and(|texts| texts.are_in(text))
-            || self.digits && has_digits(text)
-    }
-}
-
-impl Texts {
-    fn new(texts: &[String]) -> Option<Self> {
-        if texts.is_empty() {
-            return None;
-        }
-        let mut builder = packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder();
-        match builder.extend(texts).build() {
-            Some(searcher) => Some(Self::Packed(searcher)),
-            None => AhoCorasick::builder().match_kind(MatchKind::Standard).build(texts).ok().map(Self::Automaton),
-        }
-    }
-
-    fn are_in(&self, text: &[u8]) -> bool {
-        match self {
-            Self::Packed(searcher) => searcher.find(text).is_some(),
-            Self::Automaton(automaton) => automaton.is_match(text),
-        }
-    }
-}
-
-/// All ways to write a text in large and small letters.
-fn in_any_case(text: &str) -> Vec<String> {
-    let mut all = vec![String::new()];
-    for letter in text.chars() {
-        let both = [letter.to_ascii_lowercase(), letter.to_ascii_uppercase()];
-        all = all.iter().flat_map(|start| both.iter().map(move |letter| format!("{start}{letter}"))).collect();
-    }
-    all.dedup();
-    all
-}
-
-/// Are there as many digits together as a card has? Looks at every thirteenth byte, and around it where that could be part of one.
-fn has_digits(text: &[u8]) -> bool {
-    let belongs = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-');
-    let mut at = CARD_DIGITS_MIN - 1;
-    while let Some(byte) = text.get(at) {
-        if belongs(byte) {
-            let start = text[..at].iter().rposition(|byte| !belongs(byte)).map_or(0, |before| before + 1);
-            let end = text[at..].iter().position(|byte| !belongs(byte)).map_or(text.len(), |len| at + len);
-            if text[start..end].iter().filter(|byte| byte.is_ascii_digit()).count() >= CARD_DIGITS_MIN {
-                return true;
-            }
-            at = end;
-        }
-        at += CARD_DIGITS_MIN;
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::scan::push_places;
     use super::*;
     use proptest::prelude::*;
 
@@ -262,47 +146,56 @@ mod tests {
         "-----BEGIN PRIVATE KEY-----",
     ];
 
-    fn all() -> (Vec<Finder>, Hints) {
+    fn all() -> Vec<Finder> {
         let finders: Vec<Finder> = KINDS.iter().filter_map(Finder::of_kind).collect();
         assert_eq!(finders.len(), KINDS.len());
-        let hints = Hints::new(&finders).expect("all kinds have one");
-        (finders, hints)
+        finders
     }
 
-    fn is_found(finders: &[Finder], text: &str) -> bool {
-        finders.iter().any(|finder| finder.replace(text.as_bytes(), &mut Vec::new()))
+    /// Where the known kinds stand.
+    fn found(finders: &[Finder], text: &str) -> Vec<(usize, usize)> {
+        let of = |finder: &Finder| match &finder.engine {
+            Engine::Known(regex, checks) => {
+                let found = regex.find_iter(text.as_bytes()).filter(|found| checks(found.as_bytes()));
+                found.map(|found| (found.start(), found.end())).collect::<Vec<_>>()
+            }
+            Engine::Own(_) => Vec::new(),
+        };
+        finders.iter().flat_map(of).collect()
+    }
+
+    fn has_place(places: &[u32], (start, end): (usize, usize)) -> bool {
+        places.iter().any(|place| (start..end).contains(&(*place as usize)))
     }
 
     #[test]
     fn every_secret_is_found() {
-        let (finders, hints) = all();
         for secret in SECRETS {
-            assert!(is_found(&finders, secret) && hints.may_be_in(secret.as_bytes()), "{secret}");
+            assert!(!found(&all(), secret).is_empty(), "{secret}");
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_is_found_without_a_hint(
-            before in "[a-zA-Z0-9 @.-]{0,30}",
-            secret in prop::sample::select(SECRETS),
-            after in "[a-zA-Z0-9 @.-]{0,30}",
+        fn in_every_secret_a_place_is_seen(
+            parts in prop::collection::vec(("[a-zA-Z0-9 @.-]{0,40}", prop::sample::select(SECRETS)), 0..4),
+            after in "[a-zA-Z0-9 @.-]{0,40}",
         ) {
-            let (finders, hints) = all();
-            let text = format!("{before}{secret}{after}");
-            prop_assert!(!is_found(&finders, &text) || hints.may_be_in(text.as_bytes()), "{text}");
+            let text = parts.iter().map(|(before, secret)| format!("{before}{secret}")).collect::<String>() + &after;
+            let mut places = Vec::new();
+            push_places(text.as_bytes(), 0, &mut places);
+            for secret in found(&all(), &text) {
+                prop_assert!(has_place(&places, secret), "{} {:?}", text, secret);
+            }
         }
-    }
 
-    #[test]
-    fn a_log_line_has_no_hint() {
-        let finders: Vec<Finder> = KINDS.iter().filter_map(Finder::of_kind).collect();
-        let hints = Hints::new(&finders).expect("all kinds have one");
-        for text in
-            ["", "2026-11-20 08:00:00,000 INFO [worker-6] com.example.Service seq=0000-00000000; 503", "123456789012"]
-        {
-            assert!(!hints.may_be_in(text.as_bytes()), "{text}");
+        #[test]
+        fn in_every_card_a_place_is_seen(text in "[0-9 -]{0,80}") {
+            let mut places = Vec::new();
+            push_places(text.as_bytes(), 0, &mut places);
+            for secret in found(&all(), &text) {
+                prop_assert!(has_place(&places, secret), "{} {:?}", text, secret);
+            }
         }
-        assert!(hints.may_be_in(b"1234567890123"));
     }
 }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Numbers of traces begin here: those of lines in pieces, which share the row of a position, are below.
 const FIRST_ID: u64 = 1 << 63;
 
+/// Open traces of one source: with `key_group`, one for each of its values.
+const OPEN_MAX: usize = 1_000;
+
 /// Memory of a trace up to which it is kept for the next one.
 const SPARE_BYTES_MAX: usize = 4 << 10;
 
@@ -104,21 +107,28 @@ impl Traces {
     fn take_next(&mut self, batch: &mut Batch, piece: Option<u64>) -> bool {
         let Some(last) = batch.records.len().checked_sub(1) else { return true };
         let (before, stream) = (batch.records[last], self.stream_of(batch));
+        // Traces of several groups have one parser more often than not: the line is read once for all of them.
+        let mut looked: Option<(usize, Option<Line>)> = None;
         for at in 0..self.open.len() {
-            let trace = &self.open[at];
-            let parser = self.multiline.parsers.get(trace.parser);
+            let (trace, number) = (&self.open[at], self.open[at].parser);
+            let parser = self.multiline.parsers.get(number);
             let Some((parser, state)) = parser.zip(trace.state).filter(|_| trace.stream == stream) else { continue };
-            let line = look(&self.multiline, parser, batch).filter(|line| {
-                let group = line.group.map_or(&[][..], |group| batch.bytes(group));
-                group == trace.group
-            });
+            let line = match looked {
+                Some((known, line)) if known == number => line,
+                _ => {
+                    batch.records[last] = before;
+                    look(&self.multiline, parser, batch)
+                }
+            };
+            looked = Some((number, line));
+            let line = line.filter(|line| line.group.map_or(&[][..], |group| batch.bytes(group)) == trace.group);
             let next = line.and_then(|line| Some((line, parser.go_on(state, batch.bytes(line.told_by))?)));
             if let Some((line, state)) = next {
                 self.go_on(at, batch, state, line, piece);
                 return true;
             }
-            batch.records[last] = before;
         }
+        batch.records[last] = before;
         false
     }
 
@@ -188,6 +198,9 @@ impl Traces {
         line: Line,
         piece: Option<u64>,
     ) {
+        if self.open.len() >= OPEN_MAX {
+            self.close_oldest(batch);
+        }
         let mut trace = self.spare.take().unwrap_or_default();
         self.next_id += 1;
         trace.id = self.next_id;
@@ -196,6 +209,13 @@ impl Traces {
         let at = self.open.len() - 1;
         self.hold_first(at, batch, line.content);
         self.add(at, batch, line.text, piece);
+    }
+
+    /// Sends the one that was begun first, before the last record of the batch.
+    fn close_oldest(&mut self, batch: &mut Batch) {
+        let Some(line) = batch.records.pop() else { return };
+        self.close(0, batch, false);
+        batch.records.push(line);
     }
 
     pub(super) fn hold_first(&mut self, at: usize, batch: &Batch, content: Content) {
@@ -345,7 +365,8 @@ impl Traces {
             return;
         }
         let now = Instant::now();
-        for trace in self.open.iter_mut().filter(|trace| trace.touched.is_none() && trace.lines > 0) {
+        // One that was cut waits too, though nothing of it is held.
+        for trace in self.open.iter_mut().filter(|trace| trace.touched.is_none()) {
             trace.touched = Some(now);
             trace.noted |= !trace.ranges.is_empty();
             let id = trace.id;
@@ -356,9 +377,12 @@ impl Traces {
     /// After each batch, where no position knows of ranges: its ticket is not settled before the lines that are held of it.
     pub fn hold_tickets(&mut self, ticket: &Ticket) {
         let now = Instant::now();
-        for trace in self.open.iter_mut().filter(|trace| trace.touched.is_none() && trace.lines > 0) {
+        for trace in self.open.iter_mut().filter(|trace| trace.touched.is_none()) {
             trace.touched = Some(now);
             trace.ranges.clear();
+            if trace.lines == 0 {
+                continue;
+            }
             ticket.add(1);
             trace.tickets.push(ticket.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::support::cloudwatch::{CloudWatch, KEYS, refusal};
 use super::support::sink::{Act, Request, Sink};
-use super::support::site::SOON;
+use super::support::site::{Running, SOON, Site};
 use super::{OUTPUT, assert_all, output, site};
 use std::fs;
 
@@ -67,9 +67,8 @@ fn a_role_is_assumed_with_the_token_of_the_service_account() {
     assert!(cloud.calls("PutLogEvents").iter().all(|call| call.access_key == "AKIDROLE"));
 }
 
-#[test]
-fn credentials_of_pod_identity_are_fetched_anew_when_they_are_not_good_any_more() {
-    let cloud = CloudWatch::start();
+/// EKS Pod Identity, which gives another pair of keys each time; all of them are good.
+fn pod_identity(cloud: &CloudWatch) -> Sink {
     let agent = Sink::start();
     let mut given = 0;
     agent.answer_with(move |_| {
@@ -79,9 +78,11 @@ fn credentials_of_pod_identity_are_fetched_anew_when_they_are_not_good_any_more(
         });
         Act::body(answer.to_string()).with_header("content-type", "application/json")
     });
-    cloud.add_keys("AKIDPOD1", "s", Some("t"));
-    cloud.add_keys("AKIDPOD2", "s", Some("t"));
-    let site = site();
+    (1..5).for_each(|number| cloud.add_keys(&format!("AKIDPOD{number}"), "s", Some("t")));
+    agent
+}
+
+fn start_as_pod(site: Site, cloud: &CloudWatch, agent: &Sink) -> Running {
     let (token, uri) = (site.path("token"), format!("http://{}/v1/credentials", agent.address));
     fs::write(&token, "of-the-pod").unwrap();
     site.write("a.log", 0, 0..10);
@@ -90,12 +91,35 @@ fn credentials_of_pod_identity_are_fetched_anew_when_they_are_not_good_any_more(
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
         NO_INSTANCE,
     ];
-    let running = site.start_with(&[output(&cloud, &[])], &environment);
-    running.wait_delivered(OUTPUT.1, 10);
-    cloud.answer("PutLogEvents", |call| {
+    site.start_with(&[output(cloud, &[])], &environment)
+}
+
+/// Refuses the first pair of keys from now on.
+fn expire_first(cloud: &CloudWatch, action: &str, code: &'static str) {
+    cloud.answer(action, move |call| {
         let old = call.access_key == "AKIDPOD1";
-        old.then(|| refusal(400, "ExpiredTokenException", "The security token included in the request is expired"))
+        old.then(|| refusal(400, code, "The security token included in the request is expired"))
     });
+}
+
+#[test]
+fn credentials_that_a_creation_is_refused_with_are_not_used_again() {
+    let cloud = CloudWatch::start();
+    let agent = pod_identity(&cloud);
+    expire_first(&cloud, "CreateLogStream", "ExpiredTokenException");
+    let running = start_as_pod(site(), &cloud, &agent);
+    running.wait_delivered(OUTPUT.1, 10);
+    assert_all(&cloud, 10);
+    assert_eq!(agent.requests().len(), 2, "once, and once more");
+}
+
+#[test]
+fn credentials_of_pod_identity_are_fetched_anew_when_they_are_not_good_any_more() {
+    let cloud = CloudWatch::start();
+    let agent = pod_identity(&cloud);
+    let running = start_as_pod(site(), &cloud, &agent);
+    running.wait_delivered(OUTPUT.1, 10);
+    expire_first(&cloud, "PutLogEvents", "ExpiredTokenException");
     running.write("a.log", 0, 10..20);
     running.wait_delivered(OUTPUT.1, 20);
     assert_all(&cloud, 20);

@@ -98,6 +98,25 @@ fn what_cannot_be_updated_has_a_key_of_its_own() {
     assert_eq!((key(0).as_str(), key(1).as_str()), (WITHOUT_ID, ""));
 }
 
+/// What a server says of a field holds its name, and names may look like anything.
+#[test]
+fn fields_that_are_called_like_an_id_conflict_as_others_do() {
+    let output = output("suppress_type_name: on").expect("an output");
+    let piece = b"{\"create\":{\"_index\":\"i\"}}\n{\"log\":\"x\",\"a\":{\"user_id\":\"u\"},\"_id\":\"own\"}\n";
+    for (field, reason, expect) in [
+        ("a.user_id", "mapper_parsing_exception", true),
+        ("_id", "mapper_parsing_exception", true),
+        ("a.user_id", "document_missing_exception", false),
+    ] {
+        let message = format!("failed to parse field [{field}] of type [long]");
+        let mut form = Vec::new();
+        let has_one = output.second_form(piece, &Refusal { reason: reason.into(), message }, &mut form);
+        let form = String::from_utf8(form).expect("text");
+        assert_eq!((has_one, form.contains(&format!("\"drave.conflict\":\"{field}\""))), (expect, expect), "{form}");
+        assert!(!form.contains(",\"_id\":"), "{form}");
+    }
+}
+
 #[test]
 fn mistakes() {
     for (options, expect) in [

@@ -68,12 +68,7 @@ impl Streams {
             match failure.kind() {
                 Kind::Done => break,
                 Kind::Missing if may_make_group => self.ensure_group(service, group).await?,
-                kind => {
-                    if kind == Kind::Expired {
-                        service.aws.forget_credentials().await;
-                    }
-                    return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`")));
-                }
+                _ => return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`"))),
             }
         }
         self.used(key);

@@ -28,7 +28,7 @@ use super::{
     Filled, Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Report,
     Request, Section, Start,
 };
-use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment};
+use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment, for_sdk};
 use crate::record::{Accessor, Batch, SourceDraft, Template};
 use crate::state::State;
 use answer::{Failure, Kind};
@@ -171,10 +171,14 @@ impl Common {
         context: &OutputContext<'_>,
     ) -> Result<CloudWatchLogs, OutputError> {
         let Self { options, client, log_key, endpoint } = self;
-        let client = Client::new(&client, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
-            message: format!("output cloudwatch_logs cannot start: {e}"),
-            hint: e.hint().map(str::to_owned),
-        })?;
+        let proxies = ProxyEnvironment::of(context.environment);
+        let connect = |options: &ClientOptions| {
+            Client::new(options, &proxies).map_err(|e| OutputError {
+                message: format!("output cloudwatch_logs cannot start: {e}"),
+                hint: e.hint().map(str::to_owned),
+            })
+        };
+        let (others, client) = (connect(&of_credentials(&client, endpoint.is_some()))?, connect(&client)?);
         let part = |text: &Option<String>| text.clone().unwrap_or_default();
         let owner =
             format!("cloudwatch_logs {} {} {}", part(&options.region), part(&endpoint), part(&options.role_arn));
@@ -190,13 +194,23 @@ impl Common {
             events: Events { log_key, bytes_max: options.event_size_max.0 as usize, on_long: options.on_long_event },
             names: Names::new(naming),
             streams: Streams::new(group, owner),
-            service: Service::new(Aws::new(aws, client), endpoint, options.extra_user_agent, emf),
+            service: Service::new(Aws::new(aws, others), for_sdk(client), endpoint, options.extra_user_agent, emf),
             pace: Pace::default(),
             compress: options.compress == Compress::Gzip,
             linger: options.linger.0,
             in_flight: usize::from(options.in_flight_max.max(1)),
         })
     }
+}
+
+/// How the servers are reached that give credentials. Without an `endpoint` all are AWS's, and an authority that is named is one on
+/// the way to all of them, as of a proxy that looks into TLS.
+fn of_credentials(client: &ClientOptions, has_endpoint: bool) -> ClientOptions {
+    let others = client.of_others();
+    if has_endpoint {
+        return others;
+    }
+    ClientOptions { tls_ca_file: client.tls_ca_file.clone(), tls_ca_path: client.tls_ca_path.clone(), ..others }
 }
 
 #[derive(Debug)]
@@ -351,7 +365,6 @@ impl CloudWatchLogs {
         match failure.kind() {
             Kind::Done => return Ok(None),
             Kind::Throttled => self.pace.throttled(Instant::now()),
-            Kind::Expired => self.service.aws.forget_credentials().await,
             Kind::Missing => self.streams.forget(key),
             _ => {}
         }

@@ -14,6 +14,7 @@ use crate::output::{Limits, Output, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -260,25 +261,10 @@ impl Pipeline {
             }
             let lane = &self.lanes[*number];
             let open = &mut building.open[*number];
-            let mut from = 0;
             if lane.output.keys_each(batch, key) {
                 self.encode_by_key(lane, open, batch, key);
-                from = batch.records.len();
-            }
-            while from < batch.records.len() {
-                let request = match open.get_mut(key) {
-                    Some(request) => request,
-                    None => open.entry(Arc::clone(key)).or_insert_with(|| self.begin(lane, now)),
-                };
-                let before = request.pieces.list.len();
-                from = lane.output.encode_some(batch, from, &mut request.pieces, &lane.limits);
-                self.count(lane, request, batch, before);
-                // At the end the ticker and the readers close requests, when there is no more to come.
-                if (lane.linger.is_zero() || self.is_full(lane, request))
-                    && let Some((key, request)) = open.remove_entry(key)
-                {
-                    self.finish(lane, key, request);
-                }
+            } else {
+                self.fill(lane, open, batch, 0..batch.records.len(), key, now);
             }
             if !self.memory.has_room(*number) {
                 self.close_largest(lane, open);
@@ -286,42 +272,61 @@ impl Pipeline {
         }
     }
 
-    /// The same where each record says for itself what it shares a request with.
-    fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
-        let now = Instant::now();
-        let mut key = String::new();
-        // Neighbours have one key more often than not: its request is out of the map meanwhile.
-        let mut current: Option<(Arc<str>, Open)> = None;
-        for record in 0..batch.records.len() {
-            key.clear();
-            key.push_str(source_key);
-            lane.output.record_key(batch, record, &mut key);
-            let (name, mut request) = match current.take() {
-                Some(same) if *same.0 == *key => same,
-                other => {
-                    open.extend(other);
-                    let mut found = open.remove_entry(key.as_str());
-                    if found.is_none() {
-                        lane.output.begin_key(batch, record, &mut key);
-                        found = open.remove_entry(key.as_str());
-                    }
-                    found.unwrap_or_else(|| (key.as_str().into(), self.begin(lane, now)))
-                }
+    /// Encodes records into requests of one key.
+    fn fill(
+        &self,
+        lane: &Lane,
+        open: &mut HashMap<Arc<str>, Open>,
+        batch: &Batch,
+        mut records: Range<usize>,
+        key: &Arc<str>,
+        now: Instant,
+    ) {
+        while !records.is_empty() {
+            let request = match open.get_mut(key) {
+                Some(request) => request,
+                None => open.entry(Arc::clone(key)).or_insert_with(|| self.begin(lane, now)),
             };
-            if !lane.output.encode_one(batch, record, &mut request.pieces) {
-                self.finish(lane, Arc::clone(&name), request);
-                request = self.begin(lane, now);
-                lane.output.encode_one(batch, record, &mut request.pieces);
-            }
-            let before = request.pieces.list.len() - 1;
-            self.count(lane, &mut request, batch, before);
-            if lane.linger.is_zero() || self.is_full(lane, &request) {
-                self.finish(lane, name, request);
-            } else {
-                current = Some((name, request));
+            let before = request.pieces.list.len();
+            records.start = lane.output.encode_some(batch, records.clone(), &mut request.pieces, &lane.limits);
+            self.count(lane, request, batch, before);
+            // At the end the ticker and the readers close requests, when there is no more to come.
+            if (lane.linger.is_zero() || self.is_full(lane, request))
+                && let Some((key, request)) = open.remove_entry(key)
+            {
+                self.finish(lane, key, request);
             }
         }
-        open.extend(current);
+    }
+
+    /// The same where each record says for itself what it shares a request with: neighbours have one key more often than not.
+    fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
+        let now = Instant::now();
+        let write_key = |record: usize, key: &mut String| {
+            key.clear();
+            key.push_str(source_key);
+            if record < batch.records.len() {
+                lane.output.record_key(batch, record, key);
+            }
+        };
+        let (mut key, mut next) = (String::new(), String::new());
+        let mut from = 0;
+        write_key(from, &mut key);
+        while from < batch.records.len() {
+            let mut end = from + 1;
+            write_key(end, &mut next);
+            while end < batch.records.len() && next == key {
+                end += 1;
+                write_key(end, &mut next);
+            }
+            if !open.contains_key(key.as_str()) {
+                lane.output.begin_key(batch, from..end, &mut key);
+            }
+            let known = open.get_key_value(key.as_str()).map(|(known, _)| Arc::clone(known));
+            self.fill(lane, open, batch, from..end, &known.unwrap_or_else(|| key.as_str().into()), now);
+            std::mem::swap(&mut key, &mut next);
+            from = end;
+        }
     }
 
     fn begin(&self, lane: &Lane, since: Instant) -> Open {

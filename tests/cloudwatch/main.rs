@@ -283,8 +283,9 @@ fn templates_make_streams_up_to_a_bound_and_bodies_are_compressed() {
         "log_format: json/emf",
     ];
     let running = start(site, &cloud, &options);
-    running.wait_delivered(OUTPUT.1, 40);
+    let metrics = running.wait_delivered(OUTPUT.1, 40);
     assert_all(&cloud, 40);
+    assert_eq!(metrics.sum("drave_output_changed_records_total", ("reason", "distinct_names_max")), 15);
     let groups = cloud.groups();
     assert_eq!(groups["/test/app"].streams.len(), 6, "{:?}", groups["/test/app"].streams.keys());
     assert!(groups["/test/app"].streams.contains_key("u_0") && groups["/test/app"].streams.contains_key("n1-app"));

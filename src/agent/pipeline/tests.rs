@@ -13,6 +13,8 @@ const BYTES_MAX: usize = 1000;
 struct Keyed {
     null: Arc<dyn Output>,
     keys: bool,
+    /// How often it was asked to encode records.
+    asked: AtomicU64,
 }
 
 impl Output for Keyed {
@@ -31,6 +33,16 @@ impl Output for Keyed {
     fn encode(&self, _: &Batch, _: usize, out: &mut Vec<u8>) {
         out.push(b'.');
     }
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        records.clone().find(|record| {
+            self.encode_one(batch, *record, pieces);
+            pieces.is_full(limits)
+        }).map_or(records.end, |record| record + 1)
+    }
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        vec![("asked", self.asked.load(Ordering::Relaxed))]
+    }
     fn body(&self, _: &str, _: &Pieces, _: &mut Vec<u8>) {}
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
         self.null.send(request)
@@ -48,7 +60,7 @@ fn null() -> Arc<dyn Output> {
 }
 
 fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
-    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys });
+    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys, asked: AtomicU64::new(0) });
     let (finished, receiver) = unbounded_channel();
     let lane = Lane {
         number: 0,
@@ -100,6 +112,7 @@ fn neighbours_of_one_key_are_one_part() {
     let (pipeline, mut receiver) = pipeline(true);
     pipeline.push(&mut batch(&["a", "a", "b", "a"]));
     pipeline.push(&mut batch(&["b", "a"]));
+    assert_eq!(pipeline.lanes[0].output.changed_records(), [("asked", 5)], "once for neighbours");
     pipeline.stop_lingering();
     let expect = [("keya".to_owned(), 4, vec![3, 1]), ("keyb".to_owned(), 2, vec![1, 1])];
     assert_eq!(requests(&mut receiver), expect);

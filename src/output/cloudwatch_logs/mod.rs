@@ -41,6 +41,7 @@ use names::{FixedStream, Names, Naming, read_template, split_key};
 use pace::Pace;
 use service::Service;
 use settings::{Compress, GroupSettings, LogGroupClass, PutOptions};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -260,8 +261,12 @@ impl Output for CloudWatchLogs {
         }
     }
 
-    fn begin_key(&self, batch: &Batch, _record: usize, key: &mut String) {
-        self.names.admit(&batch.source.draft.tag, key);
+    fn begin_key(&self, batch: &Batch, records: Range<usize>, key: &mut String) {
+        self.names.admit(&batch.source.draft.tag, records.len(), key);
+    }
+
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        vec![("distinct_names_max", self.names.elsewhere())]
     }
 
     fn takes_turns(&self) -> bool {

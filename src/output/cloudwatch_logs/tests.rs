@@ -31,7 +31,7 @@ fn a_container_line_becomes_a_put() {
     }
     batch.check_utf8();
     let mut pieces = Pieces::default();
-    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch, 0..2, &mut pieces, &output.limits()), 2);
     assert_eq!(pieces.filled.times, Some((1_709_287_200_500, 1_709_287_201_000)));
     let mut body = Vec::new();
     output.body(&key, &pieces, &mut body);

@@ -35,6 +35,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use labels::{Change, Labels, Scratch};
 use line::{Line, LineFormat, SingleKey, TextAlone};
 use sources::{Known, Sources};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -208,7 +209,7 @@ struct Loki {
     client: Client,
     headers: HeaderMap,
     url: Uri,
-    /// Taken once per batch.
+    /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
     /// The memory of the last body before compression.
     plain: Mutex<Vec<u8>>,
@@ -362,10 +363,10 @@ impl Output for Loki {
         self.push(batch, record, &mut self.begin(batch, working), out);
     }
 
-    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let working = &mut *lock(&self.working);
         let mut pass = self.begin(batch, working);
-        for record in from..batch.records.len() {
+        for record in records.clone() {
             self.push(batch, record, &mut pass, &mut pieces.bytes);
             let source_bytes = batch.records[record].bytes;
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
@@ -373,7 +374,7 @@ impl Output for Loki {
                 return record + 1;
             }
         }
-        batch.records.len()
+        records.end
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {

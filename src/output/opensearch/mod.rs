@@ -42,6 +42,7 @@ use http::{HeaderMap, Method};
 use id::IdMaker;
 use options::{AwsOptions, AwsService, Compress, LoginOptions, OnMappingConflict, SearchOptions};
 use signer::Signer;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -202,9 +203,9 @@ impl Output for OpenSearch {
         self.documents.push(out, batch, record, &mut Recent::default());
     }
 
-    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let mut recent = Recent::default();
-        for record in from..batch.records.len() {
+        for record in records.clone() {
             self.documents.push(&mut pieces.bytes, batch, record, &mut recent);
             let source_bytes = batch.records[record].bytes;
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
@@ -212,7 +213,7 @@ impl Output for OpenSearch {
                 return record + 1;
             }
         }
-        batch.records.len()
+        records.end
     }
 
     fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {

@@ -54,7 +54,7 @@ fn encoded(options: &str) -> String {
     let output = output(options).expect("an output");
     let mut pieces = Pieces::default();
     let batch = batch();
-    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch, 0..2, &mut pieces, &output.limits()), 2);
     let mut one_by_one = Vec::new();
     (0..2).for_each(|record| output.encode(&batch, record, &mut one_by_one));
     assert_eq!(one_by_one, pieces.bytes, "what neighbours share changes nothing");
@@ -79,8 +79,8 @@ fn documents() {
 fn a_request_is_closed_when_it_is_full() {
     let output = output("batch_bytes_max: 10").expect("an output");
     let mut pieces = Pieces::default();
-    assert_eq!(output.encode_some(&batch(), 0, &mut pieces, &output.limits()), 1);
-    assert_eq!(output.encode_some(&batch(), 1, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch(), 0..2, &mut pieces, &output.limits()), 1);
+    assert_eq!(output.encode_some(&batch(), 1..2, &mut pieces, &output.limits()), 2);
     let mut body = Vec::new();
     output.body("", &pieces, &mut body);
     assert_eq!(body, pieces.bytes);

@@ -138,6 +138,8 @@ pub enum Outcome {
         refused: Vec<(usize, Refusal)>,
         /// So many more that it will never take, and which these are nobody knows.
         unnamed: Option<(usize, Refusal)>,
+        /// Pieces of records that have nothing to send, as blank lines: left out and counted, and nobody's failure.
+        empty: Vec<usize>,
     },
     /// Nothing is there, and the reason holds for requests of this key only: others go first meanwhile.
     Held {

@@ -158,6 +158,22 @@ fn events_that_are_refused_are_counted_by_reason_and_kept() {
 }
 
 #[test]
+fn blank_lines_are_left_out_and_no_failure() {
+    let cloud = CloudWatch::start();
+    let site = json_site();
+    let lines = ["seq=0000-00000000;", "", "seq=0000-00000001;", "", ""];
+    let lines: String = lines.iter().map(|log| format!("{{\"log\":\"{log}\"}}\n")).collect();
+    fs::write(site.path("logs/a.log"), lines + "{\"other\":1}\n").unwrap();
+    let running = start(site, &cloud, &["log_key: log"]);
+    let metrics = running.wait_delivered(OUTPUT.1, 2);
+    assert_eq!(metrics.sum("drave_output_dropped_records_total", ("reason", "empty_line")), 3);
+    assert_eq!(metrics.sum("drave_output_refused_records_total", ("reason", "no_message")), 1);
+    let said = running.agent.stderr();
+    assert_eq!(said.matches("refused").count(), 1, "{said}");
+    assert_all(&cloud, 2);
+}
+
+#[test]
 fn a_record_that_is_to_blame_is_found() {
     let cloud = CloudWatch::start();
     cloud.answer("PutLogEvents", |call| {

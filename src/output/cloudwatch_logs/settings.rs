@@ -4,7 +4,7 @@ use super::body::PUT_BYTES_MAX;
 use super::event::{EVENT_BYTES_MIN, EVENT_OVERHEAD, OnLongEvent};
 use crate::config::{Duration, Report, Section, Size};
 use crate::net::ClientOptions;
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 /// What CloudWatch takes as days of retention.
 const RETENTION_DAYS: [u16; 22] =
@@ -124,6 +124,9 @@ pub(super) fn check(section: &Section, options: &PutOptions, report: &mut Report
             format!("CloudWatch cannot keep events for {days} days"),
             format!("take one of {listed}"),
         );
+    }
+    if options.extra_user_agent.as_ref().is_some_and(|words| HeaderValue::try_from(words).is_err()) {
+        wrong("extra_user_agent", "it cannot stand in a header".into(), "write words of visible characters".into());
     }
     let (least, most) = (EVENT_BYTES_MIN, PUT_BYTES_MAX - EVENT_OVERHEAD);
     if !(least as u64..=most as u64).contains(&options.event_size_max.0) {

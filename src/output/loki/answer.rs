@@ -59,7 +59,7 @@ fn refused(text: &str, body: &[u8], pieces: &Pieces) -> Outcome {
     let left = entries.len() - named.entries.len();
     let unnamed = Some((named.unnamed.min(left), refusal.clone())).filter(|(count, _)| *count > 0);
     let refused = named.entries.into_iter().map(|index| (index, refusal.clone())).collect();
-    Outcome::Partly { again: Vec::new(), refused, unnamed }
+    Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Vec::new() }
 }
 
 /// The entries that an answer is about.
@@ -273,7 +273,7 @@ mod tests {
             (format!("stream '{web}' has structured metadata too large: '15' bytes, limit: '8' bytes"), vec![2], 0),
             (format!("stream '{web}' includes structured metadata, but this feature is disallowed"), vec![2], 0),
         ] {
-            let Outcome::Partly { again, refused, unnamed: other } =
+            let Outcome::Partly { again, refused, unnamed: other, .. } =
                 judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
             else {
                 panic!("{text}")

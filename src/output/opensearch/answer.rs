@@ -181,7 +181,7 @@ impl Found {
                 }
             }
             _ if self.again.is_empty() && self.refused.is_empty() => Outcome::Delivered,
-            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None },
+            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None, empty: Vec::new() },
         }
     }
 }

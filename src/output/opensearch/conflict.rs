@@ -5,7 +5,7 @@
 //!   ─▶ {"@timestamp":…,"stream":"stdout","kubernetes":{…},"drave.conflict":"log_processed.user","drave.fields":"{\"log_processed\":…}"}
 //! ```
 //! Only the first field that does not fit is named by the server. So with a map all maps go, with a value all values; what the
-//! container's line and its pod gave stays, unless it is to blame itself.
+//! container's line and its pod gave stays, unless it is to blame itself. Numbers of more digits than 64 bits hold are rounded.
 
 use crate::record::time::civil_text;
 use serde_json::{Map, Value};

@@ -14,6 +14,7 @@
 //! A request holds entries of many streams. It is protobuf in Snappy, or with `compress gzip` JSON.
 
 mod answer;
+mod asked;
 mod body;
 mod key_value;
 mod labels;
@@ -125,6 +126,7 @@ crate::options! {
         "the wire format": "is protobuf in Snappy unless `compress gzip` asks for JSON: it costs a fraction";
         "requests": "hold the streams of many files, by size (`batch_bytes_max`) and time (`linger`), not one for each chunk and tag, nor a stream for each record";
         "400": "counts the entries that Loki names as refused (`http_400`); there the whole chunk counts as lost";
+        "204": "does not say that all is there: Loki tells of the last stream of a request only, what it refuses of others for being late or too much is lost without a word. So the stream that this is likeliest of is the last of each request";
         "260": "the answer for a blocked tenant is a loss, which is counted as refused and said; there it is success";
         "413": "splits the request until it is taken";
         "names of `labels`": "are made valid as those of `label_keys` are, or Loki would refuse the stream";

@@ -101,13 +101,15 @@ impl Delivery {
         if self.wait_for_turn(&finished).await {
             return Step::Back(finished);
         }
-        let mut body = self.lane.spare.take_body(Instant::now());
+        let memory = &self.pipeline.memory;
+        let mut body = self.lane.spare.take_body(Instant::now(), memory.held(self.lane.number));
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
-        let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
+        let held = memory.hold(self.lane.number, body.capacity());
         let request =
             Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
         let step = self.attempt(finished, &request).await;
-        self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max);
+        drop(held);
+        self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max, memory.held(self.lane.number));
         step
     }
 
@@ -204,7 +206,9 @@ impl Delivery {
         } else {
             self.leave(&mut finished, Left::Delivered);
         }
-        self.lane.recycle(finished.pieces);
+        let Finished { pieces, held, .. } = finished;
+        drop(held);
+        self.lane.recycle(pieces, &self.pipeline.memory);
         Step::Done
     }
 

@@ -17,7 +17,7 @@ use crate::output::{Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
 use crate::record::{Batch, Counts, Ticket};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -79,6 +79,7 @@ fn lane_to(output: Arc<dyn Output>) -> Lane {
         matches: Match::default(),
         finished: mpsc::unbounded_channel().0,
         spare: Spare::new(1 << 20),
+        growth: AtomicUsize::new(0),
         may_spool: AtomicBool::new(true),
     }
 }

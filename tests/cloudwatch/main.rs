@@ -3,6 +3,7 @@
 
 mod credentials;
 mod moto;
+mod puts;
 #[path = "../support/mod.rs"]
 mod support;
 

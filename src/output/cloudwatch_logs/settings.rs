@@ -89,11 +89,13 @@ crate::options! {
     deviations {
         "`tls`": "is on, unless it is set to off together with `endpoint`, or `endpoint` is an http:// URL";
         "`region`": "may be left out where AWS_REGION, AWS_DEFAULT_REGION or the profile says it";
+        "`tls.*`": "are about `endpoint`; with one, servers that give credentials are verified as the system says";
         "`sts_endpoint`": "is for `role_arn` alone; the variable AWS_ENDPOINT_URL_STS moves the exchange of the service account's token, too";
         "requests": "are closed when they are full as CloudWatch counts, or after `linger`, not with each flush";
         "long messages": "are split into several events; in Fluent Bit they are cut";
         "values under `log_key`": "that are no text are sent as JSON; in Fluent Bit they lose their first and last character";
         "names that templates make": "have `_` in the place of characters that CloudWatch refuses";
+        "blank lines under `log_key`": "are dropped as there, and counted (`drave_output_dropped_records_total`, `empty_line`)";
         "events that CloudWatch refuses": "as too old or too new are counted with the reason, and kept as dead letters where `storage.dead_letter` says so";
         "log groups": "are made when CloudWatch says that they are missing; a retention is set on those that were made";
     }

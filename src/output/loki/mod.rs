@@ -142,7 +142,7 @@ const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 const LATE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Capacity above which the memory of a body is not kept.
-const PLAIN_BYTES_MAX: usize = 4 << 20;
+const SCRATCH_BYTES_MAX: usize = 4 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,10 +174,10 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         let mut line = Line::new(options.line_format, options.drop_single_key);
         labels.used().chain(&removed).for_each(|accessor| line.remove(accessor));
         let working = Mutex::new(Working::new(options.streams_max as usize));
-        let plain = Mutex::default();
+        let scratch = Mutex::default();
         let client = endpoint::client("loki", &client, context)?;
         let tenant_key = tenant_key.into_iter().next();
-        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, plain }))
+        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, scratch }))
     }))
 }
 
@@ -213,8 +213,8 @@ struct Loki {
     url: Uri,
     /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
-    /// The memory of the last body before compression.
-    plain: Mutex<Vec<u8>>,
+    /// The memory of the last body before compression, and of what compression wrote.
+    scratch: Mutex<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What encoding needs to remember.
@@ -380,12 +380,16 @@ impl Output for Loki {
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
-        let mut plain = std::mem::take(&mut *lock(&self.plain));
+        let (mut plain, mut packed) = std::mem::take(&mut *lock(&self.scratch));
         plain.clear();
+        packed.clear();
         match self.options.compress {
             Compress::Snappy => {
                 body::push_protobuf(pieces, &mut plain);
-                snappy(&plain, body);
+                // Snappy asks for more room than its input takes, and uses a part of it: a body that is under way has no more than that.
+                snappy(&plain, &mut packed);
+                body.reserve_exact(packed.len());
+                body.extend_from_slice(&packed);
             }
             Compress::Gzip => {
                 body::push_json(pieces, &mut plain);
@@ -393,8 +397,8 @@ impl Output for Loki {
             }
             Compress::None => body::push_json(pieces, body),
         }
-        if plain.capacity() <= PLAIN_BYTES_MAX {
-            *lock(&self.plain) = plain;
+        if plain.capacity().max(packed.capacity()) <= SCRATCH_BYTES_MAX {
+            *lock(&self.scratch) = (plain, packed);
         }
     }
 

@@ -197,7 +197,8 @@ async fn only_what_the_destination_names_is_sent_again() {
 async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
     let refused = vec![(1, refusal("too old"))];
     let unnamed = Some((2, refusal("too far behind")));
-    let scene = scene(RetryLimit::Unlimited, vec![Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Vec::new() }]);
+    let scene =
+        scene(RetryLimit::Unlimited, vec![Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Vec::new() }]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abcde"]);

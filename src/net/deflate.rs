@@ -6,8 +6,11 @@
 //!
 //! ```text
 //! body:   | 16 KiB, fixed codes | 256 KiB | 256 KiB | … |      the first 16 KiB of each block are counted
-//! search: the place where the same seven bytes were last seen, if their hash still knows it; the first match is taken
+//! search: at every second place, where the same seven bytes were last seen, if their hash still knows it; the first match is taken,
+//!         and begins up to eight bytes before the place where it was found
 //! ```
+
+use wide::u8x16;
 
 use super::huffman::{Code, Codes, Counts, END, MATCH_MAX, distance_symbol, length_symbol};
 
@@ -18,31 +21,46 @@ const HASHED_BYTES: u32 = 7;
 /// The shortest match that is taken.
 const MATCH_MIN: u32 = 5;
 /// The farthest match.
-const WINDOW: usize = 32 << 10;
+const WINDOW: u16 = 32 << 10;
+/// Every second place is looked at: what a match misses so at its beginning is found by looking back.
+const STEP: usize = 2;
+/// Behind so many bytes without a match, numbers and ids mostly, every third.
+const STEP_FAR: usize = 3;
+const FAR: usize = 8;
 /// The first block ends here: its codes are not made for the text.
 const FIRST_BLOCK: usize = 16 << 10;
-/// How often codes are made anew.
-const BLOCK: usize = 256 << 10;
+/// How often codes are made anew: that costs as much as compressing 2 KiB.
+const BLOCK: usize = 512 << 10;
 /// So much of each block is counted.
 const COUNTED: usize = 16 << 10;
 /// Input between two looks at the room for bits.
 const SEGMENT: usize = 8 << 10;
 /// Room for the bits of a segment.
 const ROOM: usize = 32 << 10;
-/// What a look ahead may read behind a position.
-const LOOK_AHEAD: usize = MATCH_MAX + STRIDE + 8;
+/// What a look ahead reads behind a position.
+const LOOK_AHEAD: usize = STRIDE + 8;
+/// What can be pointed at by 16 bits: two windows, of which the second is being read.
+const SPAN: usize = 1 << 16;
 /// Bytes that are compared at once in a long match.
 const STRIDE: usize = 32;
 
-// A literal has 15 bits at most, a match of five bytes 48; the last match may leave the segment.
-const _: () = assert!((SEGMENT + MATCH_MAX) * 2 + 8 <= ROOM);
+// A literal has 14 bits at most, a match of five bytes 46; the last match may leave the segment, by no more than a block.
+const _: () = assert!(SEGMENT * 2 + BLOCK / 64 + 16 <= ROOM);
 const _: () = assert!(SEGMENT <= FIRST_BLOCK && COUNTED <= BLOCK);
 
-/// A compressor; it keeps nothing from one body to the next but its memory, about 45 KiB.
+/// A span of the input, with room for looks ahead from its last byte: an index of 16 bits needs no check.
+type View = [u8; SPAN + 2 * LOOK_AHEAD];
+
+/// A compressor; it keeps nothing from one body to the next but its memory, about 110 KiB.
 #[derive(Debug)]
 pub(super) struct Deflate {
-    /// Where each hash was last seen, the lower 16 bits.
+    /// Where each hash was last seen, from `base` on; 0 too for what lies before it.
     heads: Box<[u16; 1 << HASH_BITS]>,
+    /// Where the view begins.
+    base: usize,
+    /// A view of the input's end, where it is shorter than a view.
+    rest: Box<View>,
+    rest_is_there: bool,
     bits: Bits,
     codes: Codes,
     counts: Counts,
@@ -52,27 +70,31 @@ impl Deflate {
     pub(super) fn new() -> Self {
         Self {
             heads: Box::new([0; 1 << HASH_BITS]),
+            base: 0,
+            rest: Box::new([0; SPAN + 2 * LOOK_AHEAD]),
+            rest_is_there: false,
             bits: Bits { waiting: 0, count: 0, written: 0, bytes: Box::new([0; ROOM]) },
             codes: Codes::fixed(),
             counts: Counts::new(),
         }
     }
 
-    /// Appends `input`, compressed. The same input gives the same bytes.
-    pub(super) fn append(&mut self, input: &[u8], out: &mut Vec<u8>) {
+    /// Appends `input`, compressed. The same input gives the same bytes. `done` gets it in pieces that the processor still has at hand.
+    pub(super) fn append(&mut self, input: &[u8], out: &mut Vec<u8>, mut done: impl FnMut(&[u8])) {
         self.heads.fill(0);
+        (self.base, self.rest_is_there) = (0, false);
         self.codes = Codes::fixed();
         self.counts = Counts::new();
-        let mut at = self.block(input, 0, FIRST_BLOCK, out);
+        let mut at = self.block(input, 0, FIRST_BLOCK, out, &mut done);
         while at < input.len() {
-            at = self.block(input, at, at + BLOCK, out);
+            at = self.block(input, at, at + BLOCK, out, &mut done);
         }
         self.bits.pad();
         self.bits.drain(out);
     }
 
     /// One block from `from` to about `to`; where it ends.
-    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>) -> usize {
+    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>, done: &mut impl FnMut(&[u8])) -> usize {
         let to = to.min(input.len());
         // A match may end behind `to`, but the last block is known by it.
         let last = to == input.len();
@@ -87,68 +109,106 @@ impl Deflate {
         let mut at = from;
         while at < to {
             self.bits.drain(out);
-            let stop = to.min(at + SEGMENT);
+            let (start, stop) = (at, to.min(at + SEGMENT));
+            self.slide(at);
             at = if at - from < COUNTED {
                 self.segment::<true>(input, at, stop, to)
             } else {
                 self.segment::<false>(input, at, stop, to)
             };
+            done(&input[start..at]);
         }
         self.bits.put(self.codes.literals[END]);
         at
     }
 
+    /// Moves the view, so that the segment from `at` on lies in it, and the window before it.
+    fn slide(&mut self, at: usize) {
+        if at + SEGMENT + LOOK_AHEAD <= self.base + SPAN {
+            return;
+        }
+        let base = at - usize::from(WINDOW);
+        let by = (base - self.base).min(usize::from(u16::MAX)) as u16;
+        self.heads.iter_mut().for_each(|head| *head = head.saturating_sub(by));
+        (self.base, self.rest_is_there) = (base, false);
+    }
+
     /// Writes the input from `at` to `stop`, or a little farther, but not over `end`, with the last match; where that is. The state is held
     /// in variables of its own, so that it stays in registers; inlined twice into its caller it would not (7 % slower).
     #[inline(never)]
-    fn segment<const COUNT: bool>(&mut self, input: &[u8], mut at: usize, stop: usize, end: usize) -> usize {
-        let Self { heads, bits, codes, counts } = self;
+    fn segment<const COUNT: bool>(&mut self, input: &[u8], at: usize, stop: usize, end: usize) -> usize {
+        let Self { heads, base, rest, rest_is_there, bits, codes, counts } = self;
+        let behind = &input[*base..];
+        let view = behind.first_chunk().unwrap_or_else(|| {
+            if !*rest_is_there {
+                rest[..behind.len()].copy_from_slice(behind);
+                *rest_is_there = true;
+            }
+            &**rest
+        });
+        let (mut at, stop, end) = (at - *base, stop - *base, (end - *base).min(SPAN));
         let mut bits = bits.open();
         let safe = end.saturating_sub(LOOK_AHEAD).min(stop);
-        while at < safe {
-            let word = word(input, at);
-            let head = &mut heads[hash(word)];
-            let distance = usize::from((at as u16).wrapping_sub(*head));
-            *head = at as u16;
-            if distance.wrapping_sub(1) < WINDOW && distance <= at {
-                let difference = word ^ self::word(input, at - distance);
-                if difference << (64 - 8 * MATCH_MIN) == 0 {
-                    let length = match_length(input, at, distance, difference);
-                    let (symbol, extra, value) = distance_symbol(distance);
-                    bits.add(codes.lengths[length]);
-                    bits.add(codes.distances[symbol & 31].followed_by(value, extra));
-                    bits.flush();
-                    if COUNT {
-                        counts.literals[length_symbol(length).0] += 1;
-                        counts.distances[symbol] += 1;
-                    }
-                    at += length;
-                    heads[hash(self::word(input, at - 1))] = (at - 1) as u16;
-                    continue;
-                }
-            }
-            bits.literal::<COUNT>(word as u8, codes, counts);
-            at += 1;
+        while let Some(found) = search(heads, view, at, safe) {
+            bits.literals::<COUNT>(&view[at..], found.at - at, codes, counts);
+            let length = match_length(view, found.at, found.distance, end);
+            bits.repeat::<COUNT>(length, found.distance, codes, counts);
+            at = found.at + length;
+            heads[hash(word(view, at - 1))] = (at - 1) as u16;
         }
-        if safe < stop {
-            for byte in input.get(at..stop).unwrap_or_default() {
-                bits.literal::<COUNT>(*byte, codes, counts);
-            }
-            at = at.max(stop);
+        for byte in view.get(at..stop).unwrap_or_default() {
+            bits.literal::<COUNT>(*byte, codes, counts);
         }
         bits.close();
-        at
+        *base + at.max(stop)
     }
 }
 
+/// A match: from where, and how far back the same bytes are.
+struct Found {
+    at: usize,
+    distance: usize,
+}
+
+/// The next match that begins between `from` and `safe`.
 #[inline]
-fn word(input: &[u8], at: usize) -> u64 {
-    input[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+fn search(heads: &mut [u16; 1 << HASH_BITS], view: &View, from: usize, safe: usize) -> Option<Found> {
+    let mut at = from;
+    while at < safe {
+        let here = word(view, at);
+        let head = &mut heads[hash(here)];
+        let seen = usize::from(*head);
+        *head = at as u16;
+        let (distance, difference) = (at - seen, here ^ word(view, seen));
+        // One branch for both.
+        if (difference << (64 - 8 * MATCH_MIN) == 0) & (distance.wrapping_sub(1) < usize::from(WINDOW)) {
+            return Some(Found { at: at - same_before(view, at, seen).min(at - from), distance });
+        }
+        at += if at - from < FAR { STEP } else { STEP_FAR };
+    }
+    None
+}
+
+/// How many of the eight bytes before `at` are those before `seen`.
+#[inline]
+fn same_before(view: &View, at: usize, seen: usize) -> usize {
+    if seen < 8 {
+        return 0;
+    }
+    let difference = word(view, at - 8) ^ word(view, seen - 8);
+    (difference.leading_zeros() >> 3) as usize
 }
 
 #[inline]
-fn chunk(input: &[u8], at: usize) -> &[u8; STRIDE] {
-    input[at..].first_chunk().unwrap_or(&[0; STRIDE])
+fn word(view: &View, at: usize) -> u64 {
+    let at = at & (SPAN - 1);
+    view[at..at + 8].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+#[inline]
+fn chunk(view: &View, at: usize) -> &[u8; STRIDE] {
+    let at = at & (SPAN - 1);
+    view[at..at + STRIDE].first_chunk().unwrap_or(&[0; STRIDE])
 }
 
 #[inline]
@@ -157,22 +217,34 @@ fn hash(word: u64) -> usize {
     ((word << (64 - 8 * HASHED_BYTES)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - HASH_BITS)) as usize
 }
 
-/// How many bytes at `at` are those `distance` before; `difference` is that of the first eight.
+/// How many bytes at `at` are those `distance` before, up to `end`.
 #[inline]
-fn match_length(input: &[u8], at: usize, distance: usize, mut difference: u64) -> usize {
-    let mut length = 0;
-    // Long matches, such as what all records of a pod have in common, in larger steps.
-    if difference == 0 {
-        while length < MATCH_MAX && chunk(input, at + length) == chunk(input, at - distance + length) {
-            length += STRIDE;
+fn match_length(view: &View, at: usize, distance: usize, end: usize) -> usize {
+    let same = same_mask(chunk(view, at), chunk(view, at - distance));
+    if same == u32::MAX { long_match(view, at, distance, end) } else { same.trailing_ones() as usize }
+}
+
+/// The same for matches of a stride and more, such as what all records of a pod have in common.
+#[inline(never)]
+fn long_match(view: &View, at: usize, distance: usize, end: usize) -> usize {
+    let mut length = STRIDE;
+    while at + length + STRIDE <= end {
+        let same = same_mask(chunk(view, at + length), chunk(view, at - distance + length));
+        if same != u32::MAX {
+            return length + same.trailing_ones() as usize;
         }
-        difference = if length == 0 { 0 } else { word(input, at + length) ^ word(input, at - distance + length) };
+        length += STRIDE;
     }
-    while difference == 0 && length < MATCH_MAX {
-        length += 8;
-        difference = word(input, at + length) ^ word(input, at - distance + length);
-    }
-    (length + (difference.trailing_zeros() >> 3) as usize).min(MATCH_MAX)
+    let (ours, theirs) = (&view[at + length..end], &view[at - distance + length..]);
+    length + ours.iter().zip(theirs).take_while(|(our, their)| our == their).count()
+}
+
+/// A bit for each byte that is the same in both.
+#[inline]
+fn same_mask(ours: &[u8; STRIDE], theirs: &[u8; STRIDE]) -> u32 {
+    let half = |chunk: &[u8; STRIDE], at: usize| u8x16::from(*chunk[at..].first_chunk::<16>().unwrap_or(&[0; 16]));
+    let same = |at| half(ours, at).simd_eq(half(theirs, at)).to_bitmask();
+    same(0) | same(16) << 16
 }
 
 /// Bits on their way into bytes.
@@ -242,6 +314,47 @@ impl OpenBits<'_> {
         }
     }
 
+    /// Writes the first `count` bytes of `input`. Most runs are short, and a loop that ends anywhere costs more than the codes: four at
+    /// once, of which those too many have no bits.
+    #[inline]
+    fn literals<const COUNT: bool>(&mut self, input: &[u8], count: usize, codes: &Codes, counts: &mut Counts) {
+        let mut left = count;
+        for four in input.as_chunks::<4>().0 {
+            for (number, byte) in four.iter().enumerate() {
+                self.add(codes.literals[usize::from(*byte)].only_if(number < left));
+            }
+            self.flush();
+            if left <= four.len() {
+                break;
+            }
+            left -= four.len();
+        }
+        if COUNT {
+            for byte in &input[..count] {
+                counts.literals[usize::from(*byte)] += 1;
+            }
+        }
+    }
+
+    /// Writes a match; one that is too long for a code as several at the same distance.
+    #[inline]
+    fn repeat<const COUNT: bool>(&mut self, mut length: usize, distance: usize, codes: &Codes, counts: &mut Counts) {
+        let (symbol, extra, value) = distance_symbol(distance);
+        let far = codes.distances[symbol & 31].followed_by(value, extra);
+        while length > 0 {
+            // The last one needs three bytes.
+            let part = if length <= MATCH_MAX { length } else { MATCH_MAX.min(length - 3) };
+            self.add(codes.lengths[part]);
+            self.add(far);
+            self.flush();
+            if COUNT {
+                counts.literals[length_symbol(part).0] += 1;
+                counts.distances[symbol] += 1;
+            }
+            length -= part;
+        }
+    }
+
     fn close(self) {
         (self.of.waiting, self.of.count, self.of.written) = (self.waiting, self.count, self.written);
     }
@@ -254,7 +367,7 @@ mod tests {
 
     fn round_trip(input: &[u8]) -> usize {
         let mut out = Vec::new();
-        Deflate::new().append(input, &mut out);
+        Deflate::new().append(input, &mut out, |_| ());
         let mut back = Vec::new();
         flate2::read::DeflateDecoder::new(&out[..]).read_to_end(&mut back).expect("valid deflate");
         assert!(back == input, "{} bytes came back as {}", input.len(), back.len());
@@ -272,9 +385,9 @@ mod tests {
 
     #[test]
     fn every_length_around_the_borders_comes_back() {
-        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(9000);
+        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(15_000);
         for border in
-            [0, LOOK_AHEAD, SEGMENT, FIRST_BLOCK, WINDOW, 1 << 16, FIRST_BLOCK + BLOCK, FIRST_BLOCK + 2 * BLOCK]
+            [0, LOOK_AHEAD, SEGMENT, FIRST_BLOCK, usize::from(WINDOW), 1 << 16, FIRST_BLOCK + BLOCK, FIRST_BLOCK + 2 * BLOCK]
         {
             for length in border.saturating_sub(9)..border + 9 {
                 round_trip(&text[..length]);
@@ -315,9 +428,9 @@ mod tests {
         let text = b"the same text, again and again and not only once; ".repeat(900);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let mut deflate = Deflate::new();
-        deflate.append(&text, &mut first);
-        deflate.append(&noise(1000), &mut Vec::new());
-        deflate.append(&text, &mut second);
+        deflate.append(&text, &mut first, |_| ());
+        deflate.append(&noise(1000), &mut Vec::new(), |_| ());
+        deflate.append(&text, &mut second, |_| ());
         assert_eq!(first, second);
     }
 }

@@ -127,7 +127,8 @@ fn a_closed_index_holds_its_own_documents_only() {
     });
     let site = json_site();
     let lines = |numbers: std::ops::Range<u32>| {
-        let line = |n| format!("{{\"msg\":\"seq=0001-{n:08};\",\"team\":\"{}\"}}\n", ["open", "closed"][n as usize % 2]);
+        let line =
+            |n| format!("{{\"msg\":\"seq=0001-{n:08};\",\"team\":\"{}\"}}\n", ["open", "closed"][n as usize % 2]);
         numbers.map(line).collect::<String>().into_bytes()
     };
     fs::write(site.path("logs/a.log"), lines(0..10)).unwrap();

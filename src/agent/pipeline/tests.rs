@@ -35,10 +35,13 @@ impl Output for Keyed {
     }
     fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        records.clone().find(|record| {
-            self.encode_one(batch, *record, pieces);
-            pieces.is_full(limits)
-        }).map_or(records.end, |record| record + 1)
+        records
+            .clone()
+            .find(|record| {
+                self.encode_one(batch, *record, pieces);
+                pieces.is_full(limits)
+            })
+            .map_or(records.end, |record| record + 1)
     }
     fn changed_records(&self) -> Vec<(&'static str, u64)> {
         vec![("asked", self.asked.load(Ordering::Relaxed))]

@@ -166,7 +166,9 @@ impl Streams {
     /// The group of that name; those that nobody waits for and that were not made lately are forgotten.
     fn group(&self, name: &str) -> Arc<tokio::sync::Mutex<Group>> {
         let mut groups = self.groups();
-        groups.retain(|other, group| other == name || Arc::strong_count(group) > 1 || group.try_lock().is_ok_and(|g| g.matters()));
+        groups.retain(|other, group| {
+            other == name || Arc::strong_count(group) > 1 || group.try_lock().is_ok_and(|g| g.matters())
+        });
         Arc::clone(groups.entry(name.to_owned()).or_default())
     }
 

@@ -108,9 +108,9 @@ impl Named {
             let max = max.parse().unwrap_or(usize::MAX);
             named.of_stream(stream, asked, |entry| entry.line.len() > max);
         }
-        let of_streams = STREAM.captures_iter(text).map(|found| {
-            ["a", "b", "c"].into_iter().find_map(|name| found.name(name)).map_or("", |m| m.as_str())
-        });
+        let of_streams = STREAM
+            .captures_iter(text)
+            .map(|found| ["a", "b", "c"].into_iter().find_map(|name| found.name(name)).map_or("", |m| m.as_str()));
         for stream in of_streams.collect::<BTreeSet<_>>() {
             named.of_stream(stream, asked, |_| true);
         }
@@ -162,7 +162,9 @@ impl Named {
             let again = with(&throttled);
             let mut meant: BTreeSet<usize> = with(&late).difference(&again).copied().collect();
             let oldest = BEHIND.captures(part).and_then(|f| Rfc3339::default().parse(f["time"].as_bytes()));
-            for index in of_stream.iter().rev().filter(|index| oldest.is_some_and(|o| asked.entries[**index].time_ns < o)) {
+            for index in
+                of_stream.iter().rev().filter(|index| oldest.is_some_and(|o| asked.entries[**index].time_ns < o))
+            {
                 if meant.len() + again.len() < count && !again.contains(index) {
                     meant.insert(*index);
                 }
@@ -311,8 +313,7 @@ mod tests {
              entry with timestamp 2024-03-01 10:00:10 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest for stream {web} totaling 1B, consider splitting a stream',\n\
              user 'fake', total ignored: 2 out of 3 for stream: {web}"
         );
-        let Outcome::Partly { again, refused, unnamed, .. } =
-            judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
+        let Outcome::Partly { again, refused, unnamed, .. } = judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
         else {
             panic!("{text}")
         };
@@ -327,8 +328,14 @@ mod tests {
         for n in 0..5000 {
             push_head(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes(), AT + n);
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
-            text += &format!("stream '{{app=\"a{n}\", service_name=\"a{n}\"}}' has structured metadata too large: '{}' bytes, limit: '8' bytes\n", n + 40);
-            text += &format!("entry for stream '{{app=\"a{n}\"}}' has timestamp too old: 2024-02-01T10:00:{:02}Z, oldest\n", n % 60);
+            text += &format!(
+                "stream '{{app=\"a{n}\", service_name=\"a{n}\"}}' has structured metadata too large: '{}' bytes, limit: '8' bytes\n",
+                n + 40
+            );
+            text += &format!(
+                "entry for stream '{{app=\"a{n}\"}}' has timestamp too old: 2024-02-01T10:00:{:02}Z, oldest\n",
+                n % 60
+            );
         }
         let begin = std::time::Instant::now();
         let Outcome::Partly { refused, .. } = judge(400, &HeaderMap::new(), text.as_bytes(), &pieces) else {

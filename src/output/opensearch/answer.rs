@@ -99,7 +99,10 @@ const SETTINGS: [(&str, &str); 13] = [
         "the index has documents of another `type`; set `suppress_type_name on`, or that type",
     ),
     ("no write index is defined", "the alias needs an index with is_write_index"),
-    ("number of documents in the index cannot exceed", "a shard of the index is full: roll it over, or give it more shards"),
+    (
+        "number of documents in the index cannot exceed",
+        "a shard of the index is full: roll it over, or give it more shards",
+    ),
     ("Document ID is not supported", "this collection takes no ids: set `generate_id off` and leave `id_key` out"),
 ];
 

@@ -85,7 +85,11 @@ mod tests {
     #[test]
     fn items_are_handed_on_one_by_one() {
         for (body, expect, statuses) in [
-            (r#"{"took":1,"errors":true,"items":[{"create":{"status":201}},{"update":{"status":409}}]}"#, Some((true, 2)), "201 409 "),
+            (
+                r#"{"took":1,"errors":true,"items":[{"create":{"status":201}},{"update":{"status":409}}]}"#,
+                Some((true, 2)),
+                "201 409 ",
+            ),
             (r#"{"items":[{"index":{"status":200}}],"errors":false}"#, Some((false, 1)), "200 "),
             (r#"{"errors":true,"items":[]}"#, Some((true, 0)), ""),
             (r#"{"errors":true,"items":[{"create":{"status":201}},{}]}"#, None, "201 "),

@@ -109,9 +109,12 @@ fn ids_that_are_taken_are_counted_where_records_bring_them() {
 
 #[test]
 fn a_signature_that_is_not_taken_needs_another_remedy_than_a_password() {
-    for (status, signed, expect) in
-        [(401, true, "access policy"), (403, true, "access policy"), (401, false, "http_user"), (403, false, "aws_auth")]
-    {
+    for (status, signed, expect) in [
+        (401, true, "access policy"),
+        (403, true, "access policy"),
+        (401, false, "http_user"),
+        (403, false, "aws_auth"),
+    ] {
         let asked = Asked { signed, ..asked(1) };
         let Outcome::Again { message, lasting: true, .. } = judge(asked, status, &HeaderMap::new(), b"no") else {
             panic!("{status}")

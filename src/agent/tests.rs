@@ -183,9 +183,9 @@ async fn only_what_the_destination_names_is_sent_again() {
         again: vec![1, 3],
         refused: vec![(2, refusal("no number")), (99, refusal("?"))],
         unnamed: None,
-        empty: Vec::new(),
+        empty: Box::default(),
     };
-    let second = Outcome::Partly { again: vec![0], refused: Vec::new(), unnamed: None, empty: Vec::new() };
+    let second = Outcome::Partly { again: vec![0], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Unlimited, vec![first, second]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
@@ -197,8 +197,10 @@ async fn only_what_the_destination_names_is_sent_again() {
 async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
     let refused = vec![(1, refusal("too old"))];
     let unnamed = Some((2, refusal("too far behind")));
-    let scene =
-        scene(RetryLimit::Unlimited, vec![Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Vec::new() }]);
+    let scene = scene(
+        RetryLimit::Unlimited,
+        vec![Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Box::default() }],
+    );
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abcde"]);
@@ -208,7 +210,7 @@ async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
 #[tokio::test]
 async fn records_that_have_nothing_to_send_are_left_out_and_no_failure() {
     for (refused, expect) in [(Vec::new(), (3, 0, 2)), (vec![(0, refusal("too old"))], (2, 1, 2))] {
-        let (again, unnamed, empty) = (Vec::new(), None, vec![1, 3]);
+        let (again, unnamed, empty) = (Vec::new(), None, Box::from([1, 3]));
         let has_failed = !refused.is_empty();
         let scene = scene(RetryLimit::Unlimited, vec![Outcome::Partly { again, refused, unnamed, empty }]);
         scene.ledger.judge_by(VerdictLimits { errors_max: 0, retry_failures_max: 0, period: Duration::from_secs(60) });
@@ -243,8 +245,8 @@ async fn a_backlog_that_might_come_too_late_goes_first() {
 async fn what_is_refused_is_sent_once_more_in_its_second_form() {
     let small = |index| (index, Refusal { reason: "small".into(), message: "no".into() });
     let refused = vec![small(1), (2, refusal("?")), small(3)];
-    let first = Outcome::Partly { again: vec![4], refused, unnamed: None, empty: Vec::new() };
-    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None, empty: Vec::new() };
+    let first = Outcome::Partly { again: vec![4], refused, unnamed: None, empty: Box::default() };
+    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Unlimited, vec![first, second]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
@@ -254,7 +256,7 @@ async fn what_is_refused_is_sent_once_more_in_its_second_form() {
 
 #[tokio::test]
 async fn a_destination_that_takes_nothing_of_a_request_is_not_asked_without_a_pause() {
-    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new(), unnamed: None, empty: Vec::new() };
+    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Times(3), (0..100).map(|_| nothing()).collect());
     let (request, tickets) = scene.request(&["a", "b"]);
     scene.deliver(request).await;
@@ -323,7 +325,7 @@ fn in_order(answers: Vec<Outcome>) -> Scene {
 
 #[tokio::test]
 async fn in_order_means_that_nothing_is_sent_before_what_came_before_is_settled() {
-    let half = Outcome::Partly { again: vec![1], refused: Vec::new(), unnamed: None, empty: Vec::new() };
+    let half = Outcome::Partly { again: vec![1], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = in_order(vec![again(), half, again(), Outcome::Delivered]);
     let (requests, tickets): (Vec<_>, Vec<_>) =
         [["a", "b"], ["c", "d"], ["e", "f"]].map(|texts| scene.request(&texts)).into_iter().unzip();

@@ -94,7 +94,14 @@ impl Deflate {
     }
 
     /// One block from `from` to about `to`; where it ends.
-    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>, done: &mut impl FnMut(&[u8])) -> usize {
+    fn block(
+        &mut self,
+        input: &[u8],
+        from: usize,
+        to: usize,
+        out: &mut Vec<u8>,
+        done: &mut impl FnMut(&[u8]),
+    ) -> usize {
         let to = to.min(input.len());
         // A match may end behind `to`, but the last block is known by it.
         let last = to == input.len();
@@ -386,9 +393,16 @@ mod tests {
     #[test]
     fn every_length_around_the_borders_comes_back() {
         let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(15_000);
-        for border in
-            [0, LOOK_AHEAD, SEGMENT, FIRST_BLOCK, usize::from(WINDOW), 1 << 16, FIRST_BLOCK + BLOCK, FIRST_BLOCK + 2 * BLOCK]
-        {
+        for border in [
+            0,
+            LOOK_AHEAD,
+            SEGMENT,
+            FIRST_BLOCK,
+            usize::from(WINDOW),
+            1 << 16,
+            FIRST_BLOCK + BLOCK,
+            FIRST_BLOCK + 2 * BLOCK,
+        ] {
             for length in border.saturating_sub(9)..border + 9 {
                 round_trip(&text[..length]);
             }

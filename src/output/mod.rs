@@ -139,7 +139,7 @@ pub enum Outcome {
         /// So many more that it will never take, and which these are nobody knows.
         unnamed: Option<(usize, Refusal)>,
         /// Pieces of records that have nothing to send, as blank lines: left out and counted, and nobody's failure.
-        empty: Vec<usize>,
+        empty: Box<[usize]>,
     },
     /// Nothing is there, and the reason holds for requests of this key only: others go first meanwhile.
     Held {

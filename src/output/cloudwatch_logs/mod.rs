@@ -389,7 +389,7 @@ fn outcome_of_put(failure: &Failure, group: &str, stream: &str) -> Outcome {
 }
 
 /// Records that became no event: those without the text that is to be sent, and the numbers of those whose text is empty.
-fn without_event(pieces: &Pieces) -> (Vec<(usize, Refusal)>, Vec<usize>) {
+fn without_event(pieces: &Pieces) -> (Vec<(usize, Refusal)>, Box<[usize]>) {
     let (mut refused, mut empty) = (Vec::new(), Vec::new());
     let mut start = 0;
     for (number, piece) in pieces.list.iter().enumerate() {
@@ -403,7 +403,7 @@ fn without_event(pieces: &Pieces) -> (Vec<(usize, Refusal)>, Vec<usize>) {
         }
         start = piece.end as usize;
     }
-    (refused, empty)
+    (refused, empty.into())
 }
 
 /// The piece that each event of a request belongs to, in the order of the puts.

@@ -68,5 +68,5 @@ fn rejected_events_are_held_against_their_pieces() {
         RejectedLogEventsInfo::builder().too_old_log_event_end_index(99).too_new_log_event_start_index(-1).build();
     assert!(refusals(&wild, 4).iter().all(|(events, _)| *events == (0..4)), "no index leads out of the put");
     let (refused, empty) = without_event(&pieces);
-    assert_eq!((refused.into_iter().map(|(number, _)| number).collect::<Vec<_>>(), empty), (vec![1], vec![4]));
+    assert_eq!((refused.into_iter().map(|(number, _)| number).collect::<Vec<_>>(), empty), (vec![1], Box::from([4])));
 }

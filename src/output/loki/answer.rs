@@ -58,7 +58,7 @@ fn refused(text: &str, body: &[u8], pieces: &Pieces) -> Outcome {
     let left = asked.entries.len() - named.entries.len() - again.len();
     let unnamed = Some((named.unnamed.min(left), refusal.clone())).filter(|(count, _)| *count > 0);
     let refused = named.entries.into_iter().map(|index| (index, refusal.clone())).collect();
-    Outcome::Partly { again, refused, unnamed, empty: Vec::new() }
+    Outcome::Partly { again, refused, unnamed, empty: Box::default() }
 }
 
 /// The entries that an answer is about.

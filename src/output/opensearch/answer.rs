@@ -187,7 +187,7 @@ impl Found {
                 }
             }
             _ if self.again.is_empty() && self.refused.is_empty() => Outcome::Delivered,
-            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None, empty: Vec::new() },
+            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None, empty: Box::default() },
         }
     }
 }

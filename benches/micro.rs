@@ -223,7 +223,7 @@ fn loki() -> Arc<dyn Output> {
 /// A block as pieces of the output loki.
 fn loki_pieces(output: &dyn Output, batch: &Batch, pieces: &mut Pieces) -> usize {
     pieces.clear();
-    output.encode_some(batch, 0, pieces, &Limits { bytes_max: usize::MAX, ..output.limits() })
+    output.encode_some(batch, 0..batch.records.len(), pieces, &Limits { bytes_max: usize::MAX, ..output.limits() })
 }
 
 #[divan::bench]
@@ -261,7 +261,7 @@ fn bulk_encode(bencher: Bencher<'_, '_>) {
     let (limits, mut pieces) = (output.limits(), Pieces::default());
     let mut encode = || {
         pieces.clear();
-        output.encode_some(&batch, 0, &mut pieces, &limits);
+        output.encode_some(&batch, 0..batch.records.len(), &mut pieces, &limits);
         pieces.bytes.len()
     };
     encode();
@@ -297,7 +297,7 @@ fn cloudwatch_body(bencher: Bencher<'_, '_>) {
     let (bytes, mut clock, mut joiner) = (batch.text.len(), Rfc3339::default(), Joiner::new(JOINED_BYTES_MAX));
     cut(&mut batch, bytes, &mut clock, &mut joiner);
     let (limits, mut pieces) = (output.limits(), Pieces::default());
-    output.encode_some(&batch, 0, &mut pieces, &limits);
+    output.encode_some(&batch, 0..batch.records.len(), &mut pieces, &limits);
     let mut body = Vec::new();
     bencher.counter(BytesCount::new(pieces.bytes.len())).bench_local(|| {
         body.clear();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::loki::{Entry, Limits, Loki, Pairs};
-use support::sink::Act;
+use support::sink::{Act, Sink};
 use support::site::{Running, Site};
 
 /// 2024-03-01T10:00:00Z.
@@ -224,6 +224,31 @@ fn tenants_share_no_request() {
     let expect = [("base", vec!["n=3", "n=5", "n=6"]), ("ops", vec!["n=1", "n=4"]), ("shop", vec!["n=0", "n=2"])];
     let expect = expect.map(|(tenant, lines)| (tenant.to_owned(), lines.into_iter().map(str::to_owned).collect()));
     assert_eq!(got, expect.into());
+}
+
+#[test]
+fn a_throttled_tenant_holds_its_own_entries_only() {
+    let sink = Sink::start();
+    sink.answer_with(|request| match request.head.header("x-scope-orgid") {
+        Some("loud") => Act::status(429).with_header("retry-after", "60").with_body("ingestion rate limit exceeded"),
+        Some("locked") => Act::status(401).with_body("no org id"),
+        _ => Act::status(204),
+    });
+    let site = json_site();
+    let lines = |round: u32| {
+        let line = |tenant: &str| format!("{}\n", json!({ "round": round, "tenant": tenant }));
+        ["loud", "locked", "quiet"].map(line).concat()
+    };
+    fs::write(site.path("logs/a.log"), lines(0)).unwrap();
+    let running = site.start(&[output(sink.address, &["tenant_id_key: $tenant", "in_flight_max: 1"])]);
+    for round in 1..5 {
+        running.wait_for("the quiet tenant", |m| {
+            m.sum("drave_output_delivered_records_total", ("output", "loki.0")) == i64::from(round)
+        });
+        running.write_raw("a.log", lines(round).as_bytes());
+    }
+    let asked = |tenant| sink.requests().iter().filter(|r| r.head.header("x-scope-orgid") == Some(tenant)).count();
+    assert!(asked("loud") > 0 && asked("locked") > 0);
 }
 
 #[test]

@@ -101,13 +101,15 @@ impl Delivery {
         if self.wait_for_turn(&finished).await {
             return Step::Back(finished);
         }
-        let mut body = self.lane.spare.take_body(Instant::now());
+        let memory = &self.pipeline.memory;
+        let mut body = self.lane.spare.take_body(Instant::now(), memory.held(self.lane.number));
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
-        let _held = self.pipeline.memory.hold(self.lane.number, body.capacity());
+        let held = memory.hold(self.lane.number, body.capacity());
         let request =
             Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
         let step = self.attempt(finished, &request).await;
-        self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max);
+        drop(held);
+        self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max, memory.held(self.lane.number));
         step
     }
 
@@ -126,13 +128,14 @@ impl Delivery {
             match outcome {
                 Outcome::Delivered => {
                     lock(&self.concurrency).delivered(now - begin, now);
-                    self.has_arrived(&finished.key, now);
-                    self.leave(&mut finished, Left::Delivered);
-                    self.lane.recycle(finished.pieces);
-                    return Step::Done;
+                    return self.arrive(finished, &[], now);
                 }
-                Outcome::Partly { again, refused, unnamed } => {
-                    return self.take_apart(finished, &again, refused, unnamed, now).await;
+                Outcome::Partly { again, refused, unnamed: None, empty } if again.is_empty() && refused.is_empty() => {
+                    lock(&self.concurrency).delivered(now - begin, now);
+                    return self.arrive(finished, &empty, now);
+                }
+                Outcome::Partly { again, refused, unnamed, empty } => {
+                    return self.take_apart(finished, (&again, &empty), refused, unnamed, now).await;
                 }
                 Outcome::TooLarge => {
                     self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
@@ -191,11 +194,29 @@ impl Delivery {
         self.progress.moved(now);
     }
 
+    /// All of it is there, but what has nothing to send.
+    fn arrive(&self, mut finished: Finished, empty: &[usize], now: Instant) -> Step {
+        self.has_arrived(&finished.key, now);
+        let left_out = finished.amount_of(empty);
+        if left_out.records > 0 {
+            let ledger = &self.pipeline.ledger;
+            ledger.leave(self.lane.number, left_out, Left::Dropped(DropReason::EmptyLine));
+            ledger.leave(self.lane.number, finished.amount().without(left_out), Left::Delivered);
+            finished.settle();
+        } else {
+            self.leave(&mut finished, Left::Delivered);
+        }
+        let Finished { pieces, held, .. } = finished;
+        drop(held);
+        self.lane.recycle(pieces, &self.pipeline.memory);
+        Step::Done
+    }
+
     /// What the destination named: some again, some refused, the rest is there.
     async fn take_apart(
         &self,
         finished: Finished,
-        again: &[usize],
+        (again, empty): (&[usize], &[usize]),
         refused: Vec<(usize, Refusal)>,
         unnamed: Option<(usize, Refusal)>,
         now: Instant,
@@ -218,7 +239,12 @@ impl Delivery {
         for index in again.iter().copied().filter(|index| take(*index)) {
             send_again[index] = true;
         }
+        let empty: Vec<usize> = empty.iter().copied().filter(|index| take(*index)).collect();
         let any = unnamed.map(|(count, refusal)| (take_last(&mut rest, count), refusal));
+        if !empty.is_empty() {
+            let mut part = finished.part_of(memory, |piece| empty.contains(&piece));
+            self.leave(&mut part, Left::Dropped(DropReason::EmptyLine));
+        }
         if rest.contains(&true) {
             self.has_arrived(&finished.key, now);
         }

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 /// A finished request that is undelivered for so long goes to the spool.
 pub(super) const SPOOL_AFTER: Duration = Duration::from_secs(5);
-/// With its share of memory full, and no progress for so long, an output's requests go to the spool.
+/// While nothing more is read for an output, and without progress for so long, its requests go to the spool.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// What waits goes to the spool so much later than what is under way, which is older and looks at the clock now and then.
 const OLDER_FIRST: Duration = Duration::from_millis(700);
@@ -211,6 +211,8 @@ impl Delivery {
             late.extend(work.waiting.remove(at));
         }
         let count = late.len();
+        // On disk they wait for nothing, and what is behind them may be read.
+        late.iter_mut().for_each(|request| _ = request.held.leave_queue());
         let stopping = self.is_stopping();
         let mut left = spooling.keep(late).await;
         // Whoever waits for memory must not wait for the next sync.
@@ -245,7 +247,7 @@ impl Delivery {
             return false;
         }
         let now = Instant::now();
-        let stuck = || !self.pipeline.memory.has_room(self.lane.number) && self.progress.is_stalled(now, STUCK_AFTER);
+        let stuck = || !self.pipeline.memory.wants_more(self.lane.number) && self.progress.is_stalled(now, STUCK_AFTER);
         let at_the_end = || (*self.stopping.borrow()).is_some_and(|end| now >= end);
         now.duration_since(request.closed) >= after || stuck() || at_the_end()
     }
@@ -254,12 +256,24 @@ impl Delivery {
     async fn begin(self: &Arc<Self>, work: &mut Work) {
         let slots = if self.lane.limits.ordered { 1 } else { lock(&self.concurrency).allowed() };
         while work.under_way.len() < slots {
-            // Requests that hang must leave room to go around them, through the spool.
+            // Requests that hang must leave room to go around them, through the spool; and more at once than a fast destination
+            // answers while the next are made is memory without a use.
             let bytes_max = self.pipeline.memory.share() / 2;
-            if self.spool.is_some() && !work.under_way.is_empty() && work.under_way_bytes >= bytes_max {
+            if !work.under_way.is_empty() && work.under_way_bytes >= bytes_max {
                 return;
             }
-            let Some(request) = self.next(work, slots).await else { return };
+            let Some(mut request) = self.next(work, slots).await else {
+                // What waits for its key, or for a while, waits for no slot: others may be read meanwhile.
+                let mut any = false;
+                work.waiting.iter_mut().for_each(|request| any |= request.held.leave_queue());
+                if any {
+                    self.pipeline.made_room();
+                }
+                return;
+            };
+            if request.held.leave_queue() {
+                self.pipeline.made_room();
+            }
             // The pieces and the body.
             let bytes = request.pieces.held_bytes() + request.pieces.bytes.len();
             work.under_way_bytes += bytes;

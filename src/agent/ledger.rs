@@ -122,7 +122,7 @@ impl OutputAccount {
                 self.refused.entry(reason.to_owned()).or_default().add(amount);
             }
             Left::Dropped(reason) => {
-                self.requests_given_up += 1;
+                self.requests_given_up += u64::from(reason != DropReason::EmptyLine);
                 self.dropped.entry(reason.label()).or_default().add(amount);
             }
         }

@@ -15,6 +15,9 @@ const CGROUP_PERCENT: u64 = 40;
 /// Where the limit stands: control groups of version 2, then 1, as a container sees its own.
 const CGROUP_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
+/// So much of an output's share may wait for a slot, as a divisor: enough for the next ones that become free.
+const QUEUE_PART: usize = 8;
+
 /// Whoever delivered something within this time makes progress and gives back soon what it borrows.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub(super) struct Memory {
     limit: usize,
     share: usize,
     held: Vec<AtomicUsize>,
+    /// Of that, what is finished and waits for a slot.
+    queued: Vec<AtomicUsize>,
     /// Since when requests are on their way, and how many parts of each.
     since: Vec<Mutex<BTreeMap<Instant, usize>>>,
     /// Per output, the milliseconds since `started` when it last delivered something; 0: never.
@@ -49,6 +54,7 @@ impl Memory {
             limit,
             share: (limit / outputs.max(1)).max(1),
             held: (0..outputs).map(|_| AtomicUsize::new(0)).collect(),
+            queued: (0..outputs).map(|_| AtomicUsize::new(0)).collect(),
             since: (0..outputs).map(|_| Mutex::default()).collect(),
             delivered: (0..outputs).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
@@ -57,6 +63,11 @@ impl Memory {
 
     pub(super) fn add(&self, output: usize, bytes: usize) {
         self.held[output].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that were counted with [`add`](Self::add) are not there any more.
+    pub(super) fn forget(&self, output: usize, bytes: usize) {
+        self.release(output, bytes);
     }
 
     fn release(&self, output: usize, bytes: usize) {
@@ -72,7 +83,7 @@ impl Memory {
 
     /// Frees bytes that are counted already when what is returned is dropped.
     pub(super) fn held_already(self: &Arc<Self>, output: usize, bytes: usize) -> Held {
-        Held { memory: Arc::clone(self), output, bytes, since: None }
+        Held { memory: Arc::clone(self), output, bytes, since: None, queued: false }
     }
 
     /// When the oldest request came that is on its way.
@@ -92,6 +103,12 @@ impl Memory {
 
     pub(super) fn share(&self) -> usize {
         self.share
+    }
+
+    /// Shall more be read for an output? There is room, and what is finished does not wait for a slot: whatever is read then would
+    /// wait, too, and better in its file than in memory.
+    pub(super) fn wants_more(&self, output: usize) -> bool {
+        self.queued[output].load(Ordering::Relaxed) <= self.share / QUEUE_PART && self.has_room(output)
     }
 
     pub(super) fn has_room(&self, output: usize) -> bool {
@@ -121,9 +138,26 @@ pub(super) struct Held {
     bytes: usize,
     /// When the first record of what it holds came.
     since: Option<Instant>,
+    queued: bool,
 }
 
 impl Held {
+    /// It waits for a slot.
+    pub(super) fn in_queue(mut self) -> Self {
+        self.memory.queued[self.output].fetch_add(self.bytes, Ordering::Relaxed);
+        self.queued = true;
+        self
+    }
+
+    /// Does not wait for a slot any more; did it?
+    pub(super) fn leave_queue(&mut self) -> bool {
+        let queued = std::mem::take(&mut self.queued);
+        if queued {
+            self.memory.queued[self.output].fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        queued
+    }
+
     /// Until it is dropped, something that came then is on its way.
     pub(super) fn on_its_way_since(mut self, since: Instant) -> Self {
         *lock(&self.memory.since[self.output]).entry(since).or_default() += 1;
@@ -147,6 +181,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.leave_queue();
         self.memory.release(self.output, self.bytes);
         if let Some(since) = self.since {
             let mut all = lock(&self.memory.since[self.output]);
@@ -226,6 +261,19 @@ mod tests {
         memory.release(0, 20);
         assert!(memory.has_room(0));
         assert_eq!(memory.held(0), 40);
+    }
+
+    #[test]
+    fn who_waits_for_a_slot_needs_no_company() {
+        let memory = Arc::new(Memory::new(QUEUE_PART * 10, 1));
+        let mut first = memory.hold(0, 10).in_queue();
+        assert!(memory.wants_more(0));
+        let second = memory.hold(0, 1).in_queue();
+        assert!(!memory.wants_more(0) && memory.has_room(0));
+        assert!(first.leave_queue() && !first.leave_queue());
+        assert!(memory.wants_more(0));
+        drop((first, second));
+        assert_eq!((memory.queued[0].load(Ordering::Relaxed), memory.held(0)), (0, 0));
     }
 
     #[test]

@@ -14,10 +14,16 @@ use crate::output::{Limits, Output, Pieces};
 use crate::record::{Batch, DropReason, Record, Source, SourceDraft};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// Encoded bytes are told for so many that were read.
+const UNIT: usize = 1024;
+/// Longer than most records are: room for one more.
+const RECORD_BYTES: usize = 4 << 10;
 
 /// An output as the pipeline and the delivery share it.
 pub(super) struct Lane {
@@ -31,14 +37,34 @@ pub(super) struct Lane {
     pub(super) finished: UnboundedSender<Finished>,
     /// Buffers whose requests are delivered.
     pub(super) spare: Spare,
+    /// Encoded bytes that [`UNIT`] bytes became lately.
+    pub(super) growth: AtomicUsize,
     /// A source with `storage.type filesystem` is routed to it.
     pub(super) may_spool: AtomicBool,
 }
 
 impl Lane {
-    /// Keeps an emptied buffer for a later request.
-    pub(super) fn recycle(&self, pieces: Pieces) {
-        self.spare.keep(pieces, self.limits.bytes_max);
+    /// Keeps an emptied buffer for a later request; it is not counted as held any more.
+    pub(super) fn recycle(&self, pieces: Pieces, memory: &Memory) {
+        self.spare.keep(pieces, self.limits.bytes_max, memory.held(self.number));
+    }
+
+    /// Makes room for what records become that so many bytes were read of: a buffer that doubles where it is full takes up to twice of
+    /// what is in it.
+    fn reserve(&self, pieces: &mut Pieces, read_bytes: usize) {
+        let expected = read_bytes * self.growth.load(Ordering::Relaxed) / UNIT;
+        let left = self.limits.bytes_max.saturating_sub(pieces.bytes.len());
+        let need = (expected + expected / 8).min(left) + RECORD_BYTES;
+        if pieces.bytes.capacity() - pieces.bytes.len() < need {
+            pieces.bytes.reserve_exact(need.max(pieces.bytes.len().min(left)));
+        }
+    }
+
+    /// What they became.
+    fn note_growth(&self, read_bytes: usize, encoded_bytes: usize) {
+        if read_bytes >= RECORD_BYTES {
+            self.growth.store(encoded_bytes * UNIT / read_bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -181,13 +207,15 @@ impl Pipeline {
         let building = &mut *lock(&self.building);
         self.ask_waiting(building, now, stopping);
         for (lane, open) in self.lanes.iter().zip(&mut building.open) {
-            lane.spare.tidy(now);
-            // Who waits for room must not wait for the linger of what takes it.
-            let at_once = stopping || !self.memory.has_room(lane.number);
+            lane.spare.tidy(now, self.memory.held(lane.number));
             let linger = lane.output.linger(lane.linger);
-            let due = |o: &Open| at_once || now.duration_since(o.since) >= linger;
+            let due = |o: &Open| stopping || now.duration_since(o.since) >= linger;
             for (key, request) in open.extract_if(|_, o| due(o)) {
                 self.finish(lane, key, request);
+            }
+            // Who waits for room must not wait for the linger of what takes it.
+            if !self.memory.has_room(lane.number) {
+                self.close_largest(lane, open);
             }
         }
     }
@@ -215,8 +243,12 @@ impl Pipeline {
     }
 
     fn finish(&self, lane: &Lane, key: Arc<str>, open: Open) {
-        let Open { pieces, parts, since, counted } = open;
-        let held = self.memory.held_already(lane.number, counted).on_its_way_since(since);
+        let Open { mut pieces, parts, since, mut counted } = open;
+        // A buffer that was filled before may be far too large for this one.
+        pieces.bytes.shrink_to(pieces.bytes.len() + pieces.bytes.len() / 4);
+        self.memory.forget(lane.number, counted - pieces.held_bytes());
+        counted = pieces.held_bytes();
+        let held = self.memory.held_already(lane.number, counted).on_its_way_since(since).in_queue();
         let (closed, home, retry) = (Instant::now(), Home::Memory, Retry::default());
         let finished = Finished { key, pieces, parts, since, closed, home, retry, held };
         // The delivery is gone only when the process ends; the positions stay where they are.
@@ -255,25 +287,10 @@ impl Pipeline {
             }
             let lane = &self.lanes[*number];
             let open = &mut building.open[*number];
-            let mut from = 0;
             if lane.output.keys_each(batch, key) {
                 self.encode_by_key(lane, open, batch, key);
-                from = batch.records.len();
-            }
-            while from < batch.records.len() {
-                let request = match open.get_mut(key) {
-                    Some(request) => request,
-                    None => open.entry(Arc::clone(key)).or_insert_with(|| self.begin(lane, now)),
-                };
-                let before = request.pieces.list.len();
-                from = lane.output.encode_some(batch, from, &mut request.pieces, &lane.limits);
-                self.count(lane, request, batch, before);
-                // At the end the ticker and the readers close requests, when there is no more to come.
-                if (lane.linger.is_zero() || self.is_full(lane, request))
-                    && let Some((key, request)) = open.remove_entry(key)
-                {
-                    self.finish(lane, key, request);
-                }
+            } else {
+                self.fill(lane, open, batch, 0..batch.records.len(), key, now);
             }
             if !self.memory.has_room(*number) {
                 self.close_largest(lane, open);
@@ -281,46 +298,69 @@ impl Pipeline {
         }
     }
 
-    /// The same where each record says for itself what it shares a request with.
-    fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
-        let now = Instant::now();
-        let mut key = String::new();
-        // Neighbours have one key more often than not: its request is out of the map meanwhile.
-        let mut current: Option<(Arc<str>, Open)> = None;
-        for record in 0..batch.records.len() {
-            key.clear();
-            key.push_str(source_key);
-            lane.output.record_key(batch, record, &mut key);
-            let (name, mut request) = match current.take() {
-                Some(same) if *same.0 == *key => same,
-                other => {
-                    open.extend(other);
-                    let mut found = open.remove_entry(key.as_str());
-                    if found.is_none() {
-                        lane.output.begin_key(batch, record, &mut key);
-                        found = open.remove_entry(key.as_str());
-                    }
-                    found.unwrap_or_else(|| (key.as_str().into(), self.begin(lane, now)))
-                }
+    /// Encodes records into requests of one key.
+    fn fill(
+        &self,
+        lane: &Lane,
+        open: &mut HashMap<Arc<str>, Open>,
+        batch: &Batch,
+        mut records: Range<usize>,
+        key: &Arc<str>,
+        now: Instant,
+    ) {
+        while !records.is_empty() {
+            let request = match open.get_mut(key) {
+                Some(request) => request,
+                None => open.entry(Arc::clone(key)).or_insert_with(|| self.begin(lane, now)),
             };
-            if !lane.output.encode_one(batch, record, &mut request.pieces) {
-                self.finish(lane, Arc::clone(&name), request);
-                request = self.begin(lane, now);
-                lane.output.encode_one(batch, record, &mut request.pieces);
-            }
-            let before = request.pieces.list.len() - 1;
-            self.count(lane, &mut request, batch, before);
-            if lane.linger.is_zero() || self.is_full(lane, &request) {
-                self.finish(lane, name, request);
-            } else {
-                current = Some((name, request));
+            let (before, bytes_before) = (request.pieces.list.len(), request.pieces.bytes.len());
+            let read_bytes = |records: usize| batch.text.len() / batch.records.len().max(1) * records;
+            lane.reserve(&mut request.pieces, read_bytes(records.len()));
+            records.start = lane.output.encode_some(batch, records.clone(), &mut request.pieces, &lane.limits);
+            self.count(lane, request, batch, before);
+            let encoded = request.pieces.list.len() - before;
+            lane.note_growth(read_bytes(encoded), request.pieces.bytes.len() - bytes_before);
+            // At the end the ticker and the readers close requests, when there is no more to come.
+            if (lane.linger.is_zero() || self.is_full(lane, request))
+                && let Some((key, request)) = open.remove_entry(key)
+            {
+                self.finish(lane, key, request);
             }
         }
-        open.extend(current);
+    }
+
+    /// The same where each record says for itself what it shares a request with: neighbours have one key more often than not.
+    fn encode_by_key(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>, batch: &Batch, source_key: &str) {
+        let now = Instant::now();
+        let write_key = |record: usize, key: &mut String| {
+            key.clear();
+            key.push_str(source_key);
+            if record < batch.records.len() {
+                lane.output.record_key(batch, record, key);
+            }
+        };
+        let (mut key, mut next) = (String::new(), String::new());
+        let mut from = 0;
+        write_key(from, &mut key);
+        while from < batch.records.len() {
+            let mut end = from + 1;
+            write_key(end, &mut next);
+            while end < batch.records.len() && next == key {
+                end += 1;
+                write_key(end, &mut next);
+            }
+            if !open.contains_key(key.as_str()) {
+                lane.output.begin_key(batch, from..end, &mut key);
+            }
+            let known = open.get_key_value(key.as_str()).map(|(known, _)| Arc::clone(known));
+            self.fill(lane, open, batch, from..end, &known.unwrap_or_else(|| key.as_str().into()), now);
+            std::mem::swap(&mut key, &mut next);
+            from = end;
+        }
     }
 
     fn begin(&self, lane: &Lane, since: Instant) -> Open {
-        let pieces = lane.spare.take(since);
+        let pieces = lane.spare.take(since, self.memory.held(lane.number));
         let counted = pieces.held_bytes();
         self.memory.add(lane.number, counted);
         Open { pieces, parts: Vec::new(), since, counted }
@@ -349,14 +389,14 @@ impl Pipeline {
         request.pieces.is_full(&lane.limits)
     }
 
-    /// The memory limit is reached: what is waiting for company need not wait any longer. Unless most of it is on its way
+    /// The memory limit is reached: what is waiting for company need not wait any longer. Unless a third of it is on its way
     /// already, which will make room soon: small requests cost more.
     fn close_largest(&self, lane: &Lane, open: &mut HashMap<Arc<str>, Open>) {
         let waiting: usize = open.values().map(|o| o.counted).sum();
-        if waiting * 2 < self.memory.held(lane.number) {
+        if waiting * 3 < self.memory.held(lane.number) * 2 {
             return;
         }
-        let largest = open.iter().max_by_key(|(_, o)| o.counted).map(|(key, _)| Arc::clone(key));
+        let largest = open.iter().max_by_key(|(_, o)| o.pieces.bytes.len()).map(|(key, _)| Arc::clone(key));
         if let Some((key, request)) = largest.and_then(|key| open.remove_entry(&key)) {
             self.finish(lane, key, request);
         }
@@ -396,7 +436,7 @@ impl Pipe for Pipeline {
         if source.waits {
             return Admission::NotYet;
         }
-        let has_room = |source: &Source| source.outputs.iter().all(|(number, _)| self.memory.has_room(*number));
+        let has_room = |source: &Source| source.outputs.iter().all(|(number, _)| self.memory.wants_more(*number));
         let mut free = has_room(source);
         if free && self.reroutes {
             lock(&self.building).chain.each_target(source, &mut |target| free &= has_room(target));

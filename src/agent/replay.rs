@@ -25,7 +25,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -98,7 +98,8 @@ impl Replay {
         let (finished, receiver) = mpsc::unbounded_channel();
         let (limits, linger, spare) = (output.limits(), Duration::ZERO, Spare::new(0));
         let (name, matches, number, may_spool) = (planned.name, planned.matches, 0, AtomicBool::new(false));
-        let lane = Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool });
+        let growth = AtomicUsize::new(0);
+        let lane = Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, growth, may_spool });
         let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(memory::limit(plan.service.mem_limit.0), 1)));
         let lanes = vec![Arc::clone(&lane)];
         let pipeline = Arc::new(Pipeline::new(Vec::new(), lanes, owners, vec![InputRoute::IN_MEMORY], Vec::new()));

@@ -73,6 +73,15 @@ impl Finished {
         Amount { records: self.pieces.list.len() as u64, bytes: self.pieces.source_bytes() }
     }
 
+    /// What these pieces stand for.
+    pub(super) fn amount_of(&self, pieces: &[usize]) -> Amount {
+        let mut amount = Amount::default();
+        for piece in pieces.iter().filter_map(|index| self.pieces.list.get(*index)) {
+            amount.add(Amount { records: 1, bytes: piece.source_bytes.into() });
+        }
+        amount
+    }
+
     /// Nothing of it needs further care.
     pub(super) fn settle(&mut self) {
         for part in self.parts.drain(..) {

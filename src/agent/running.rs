@@ -19,7 +19,7 @@ use crate::filter::FilterContext;
 use crate::input::{Drain, Pipe, Stop};
 use crate::spool;
 use crate::state::State;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -77,9 +77,10 @@ impl Running {
                     limits.bytes_max = limits.bytes_max.min((memory.share() / REQUESTS_MIN).max(1));
                 }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
-                let (spare, may_spool) = (Spare::new(memory.share()), AtomicBool::new(false));
+                let (spare, growth) = (Spare::new(memory.share()), AtomicUsize::new(0));
+        let may_spool = AtomicBool::new(false);
                 let PlannedOutput { name, matches, .. } = planned;
-                Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, may_spool })
+                Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, growth, may_spool })
             })
             .collect();
         let wakes = stops.iter().map(|s| Arc::clone(&s.wake)).collect();

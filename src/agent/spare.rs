@@ -1,5 +1,6 @@
 //! Buffers of requests that are delivered, kept for later ones: a new one costs more in page faults and copies than in what is
-//! written to it. After a while without use they are freed.
+//! written to it. After a while without use they are freed. What is kept and what is held are together no more than the output's share
+//! of the memory.
 
 use super::pipeline::lock;
 use crate::output::Pieces;
@@ -14,8 +15,7 @@ const KEPT_FOR: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Spare {
     kept: Mutex<Kept>,
-    /// What they may hold together: the output's share of the memory, since all of it may go to the spool at once and comes back
-    /// empty.
+    /// What they may hold together with what is in use.
     bytes_max: usize,
 }
 
@@ -28,8 +28,18 @@ struct Kept {
 }
 
 impl Kept {
-    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
-        self.bytes + bytes <= bytes_max
+    /// Frees what is too much, the largest kind first.
+    fn fit(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max {
+            let body = self.bodies.last().map_or(0, Vec::capacity);
+            let pieces = self.list.last().map_or(0, Pieces::held_bytes);
+            self.bytes -= body.max(pieces);
+            match body > pieces {
+                true => drop(self.bodies.pop()),
+                false if self.list.pop().is_some() => {}
+                false => return,
+            }
+        }
     }
 }
 
@@ -38,52 +48,54 @@ impl Spare {
         Self { kept: Mutex::default(), bytes_max }
     }
 
-    /// An empty buffer.
-    pub(super) fn take(&self, now: Instant) -> Pieces {
+    /// An empty buffer; `held` is what is in use.
+    pub(super) fn take(&self, now: Instant, held: usize) -> Pieces {
         let mut kept = lock(&self.kept);
         kept.used = Some(now);
         let pieces = kept.list.pop().unwrap_or_default();
         kept.bytes -= pieces.held_bytes();
+        kept.fit(self.bytes_max.saturating_sub(held + pieces.held_bytes()));
         pieces
     }
 
-    /// Keeps an emptied buffer, no larger than what a request of so many bytes needs: what is kept is not counted in the memory limit,
-    /// and one huge record must not hold memory for good.
-    pub(super) fn keep(&self, mut pieces: Pieces, bytes_max: usize) {
+    /// Keeps an emptied buffer, no larger than what a request of so many bytes needs: one huge record must not hold memory for good.
+    pub(super) fn keep(&self, mut pieces: Pieces, bytes_max: usize, held: usize) {
         pieces.clear();
         pieces.bytes.shrink_to(bytes_max.saturating_add(bytes_max / 4));
         let mut kept = lock(&self.kept);
-        if kept.has_room(pieces.held_bytes(), self.bytes_max) {
+        if kept.bytes + pieces.held_bytes() + held <= self.bytes_max {
             kept.bytes += pieces.held_bytes();
             kept.list.push(pieces);
         }
     }
 
     /// An empty body.
-    pub(super) fn take_body(&self, now: Instant) -> Vec<u8> {
+    pub(super) fn take_body(&self, now: Instant, held: usize) -> Vec<u8> {
         let mut kept = lock(&self.kept);
         kept.used = Some(now);
         let body = kept.bodies.pop().unwrap_or_default();
         kept.bytes -= body.capacity();
+        kept.fit(self.bytes_max.saturating_sub(held + body.capacity()));
         body
     }
 
     /// The same for a body that was sent, unless somebody still holds it.
-    pub(super) fn keep_body(&self, body: Bytes, bytes_max: usize) {
+    pub(super) fn keep_body(&self, body: Bytes, bytes_max: usize, held: usize) {
         let Ok(body) = body.try_into_mut() else { return };
         let mut body = Vec::from(body);
         body.clear();
         body.shrink_to(bytes_max.saturating_add(bytes_max / 4));
         let mut kept = lock(&self.kept);
-        if kept.has_room(body.capacity(), self.bytes_max) {
+        if kept.bytes + body.capacity() + held <= self.bytes_max {
             kept.bytes += body.capacity();
             kept.bodies.push(body);
         }
     }
 
-    /// Frees what nobody has needed for a while.
-    pub(super) fn tidy(&self, now: Instant) {
+    /// Frees what nobody has needed for a while, and what others need.
+    pub(super) fn tidy(&self, now: Instant, held: usize) {
         let mut kept = lock(&self.kept);
+        kept.fit(self.bytes_max.saturating_sub(held));
         if kept.used.is_some_and(|used| now.duration_since(used) >= KEPT_FOR) {
             *kept = Kept::default();
         }
@@ -102,14 +114,14 @@ mod tests {
     #[test]
     fn unused_buffers_are_freed() {
         let (spare, start) = (Spare::new(1 << 20), Instant::now());
-        let mut buffer = spare.take(start);
+        let mut buffer = spare.take(start, 0);
         buffer.bytes.resize(1000, 1);
-        spare.keep(buffer, 1000);
-        spare.tidy(start + KEPT_FOR / 2);
+        spare.keep(buffer, 1000, 0);
+        spare.tidy(start + KEPT_FOR / 2, 0);
         assert!(spare.held_bytes()[0] >= 1000);
-        assert!(spare.take(start).bytes.is_empty() && spare.held_bytes().is_empty());
-        spare.keep(Pieces::default(), 1000);
-        spare.tidy(start + KEPT_FOR);
+        assert!(spare.take(start, 0).bytes.is_empty() && spare.held_bytes().is_empty());
+        spare.keep(Pieces::default(), 1000, 0);
+        spare.tidy(start + KEPT_FOR, 0);
         assert!(spare.held_bytes().is_empty());
     }
 
@@ -118,10 +130,10 @@ mod tests {
         let (spare, now) = (Spare::new(1 << 20), Instant::now());
         let body = Bytes::from(vec![b'x'; 5000]);
         let other = body.clone();
-        spare.keep_body(body, 5000);
-        assert_eq!(spare.take_body(now).capacity(), 0);
-        spare.keep_body(other, 5000);
-        let again = spare.take_body(now);
+        spare.keep_body(body, 5000, 0);
+        assert_eq!(spare.take_body(now, 0).capacity(), 0);
+        spare.keep_body(other, 5000, 0);
+        let again = spare.take_body(now, 0);
         assert!(again.is_empty() && again.capacity() >= 5000);
     }
 
@@ -129,11 +141,25 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let spare = Spare::new(3_000_000);
         for bytes in [9_000_000, 1000].iter().cycle().take(10) {
-            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, 1_000_000);
+            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, 1_000_000, 0);
         }
         let held = spare.held_bytes();
         assert_eq!((held.len(), held.iter().filter(|bytes| **bytes > 1000).count()), (2 + 5, 2), "{held:?}");
-        held.iter().for_each(|_| _ = spare.take(Instant::now()));
+        held.iter().for_each(|_| _ = spare.take(Instant::now(), 0));
         assert_eq!(lock(&spare.kept).bytes, 0);
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_kept_besides() {
+        let (spare, now) = (Spare::new(10_000), Instant::now());
+        let buffer = |bytes| Pieces { bytes: Vec::with_capacity(bytes), ..Pieces::default() };
+        spare.keep(buffer(4000), 4000, 7000);
+        assert!(spare.held_bytes().is_empty(), "there is no room beside what is in use");
+        (0..3).for_each(|_| spare.keep(buffer(3000), 3000, 0));
+        spare.keep_body(Bytes::from(vec![b'x'; 1000]), 1000, 0);
+        assert_eq!(lock(&spare.kept).bytes, 10_000);
+        spare.tidy(now, 4500);
+        assert_eq!(lock(&spare.kept).bytes, 4000, "what others need is freed");
+        assert_eq!((spare.take_body(now, 7000).capacity(), lock(&spare.kept).bytes), (1000, 0));
     }
 }

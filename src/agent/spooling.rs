@@ -272,7 +272,9 @@ impl Spooling {
             Some(Ok(())) => {
                 for mut request in self.unsynced.drain(..) {
                     request.settle();
-                    self.lane.recycle(request.pieces);
+                    let Finished { pieces, held, .. } = request;
+                    drop(held);
+                    self.lane.recycle(pieces, &self.memory);
                 }
                 self.exhausted = false;
                 return Tended { taken_back: Vec::new(), freed: true };

@@ -11,12 +11,13 @@ use super::request::tests::finished;
 use super::route::Match;
 use super::spare::Spare;
 use super::spooling::{SpoolSettings, SpoolShared, Spooling};
+use super::verdict::VerdictLimits;
 use crate::config::{OnFull, RetryLimit};
 use crate::output::{Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
 use crate::record::{Batch, Counts, Ticket};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -78,6 +79,7 @@ fn lane_to(output: Arc<dyn Output>) -> Lane {
         matches: Match::default(),
         finished: mpsc::unbounded_channel().0,
         spare: Spare::new(1 << 20),
+        growth: AtomicUsize::new(0),
         may_spool: AtomicBool::new(true),
     }
 }
@@ -181,8 +183,9 @@ async fn only_what_the_destination_names_is_sent_again() {
         again: vec![1, 3],
         refused: vec![(2, refusal("no number")), (99, refusal("?"))],
         unnamed: None,
+        empty: Box::default(),
     };
-    let second = Outcome::Partly { again: vec![0], refused: Vec::new(), unnamed: None };
+    let second = Outcome::Partly { again: vec![0], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Unlimited, vec![first, second]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
@@ -194,11 +197,29 @@ async fn only_what_the_destination_names_is_sent_again() {
 async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
     let refused = vec![(1, refusal("too old"))];
     let unnamed = Some((2, refusal("too far behind")));
-    let scene = scene(RetryLimit::Unlimited, vec![Outcome::Partly { again: Vec::new(), refused, unnamed }]);
+    let scene = scene(
+        RetryLimit::Unlimited,
+        vec![Outcome::Partly { again: Vec::new(), refused, unnamed, empty: Box::default() }],
+    );
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abcde"]);
     assert_eq!(scene.settled(&tickets), (2, 3, 0));
+}
+
+#[tokio::test]
+async fn records_that_have_nothing_to_send_are_left_out_and_no_failure() {
+    for (refused, expect) in [(Vec::new(), (3, 0, 2)), (vec![(0, refusal("too old"))], (2, 1, 2))] {
+        let (again, unnamed, empty) = (Vec::new(), None, Box::from([1, 3]));
+        let has_failed = !refused.is_empty();
+        let scene = scene(RetryLimit::Unlimited, vec![Outcome::Partly { again, refused, unnamed, empty }]);
+        scene.ledger.judge_by(VerdictLimits { errors_max: 0, retry_failures_max: 0, period: Duration::from_secs(60) });
+        let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
+        scene.deliver(request).await;
+        assert_eq!(scene.settled(&tickets), expect);
+        assert_eq!(scene.ledger.complaint().is_some(), has_failed);
+        assert_eq!(scene.ledger.accounts().outputs[0].requests_given_up, 0);
+    }
 }
 
 #[tokio::test]
@@ -224,8 +245,8 @@ async fn a_backlog_that_might_come_too_late_goes_first() {
 async fn what_is_refused_is_sent_once_more_in_its_second_form() {
     let small = |index| (index, Refusal { reason: "small".into(), message: "no".into() });
     let refused = vec![small(1), (2, refusal("?")), small(3)];
-    let first = Outcome::Partly { again: vec![4], refused, unnamed: None };
-    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None };
+    let first = Outcome::Partly { again: vec![4], refused, unnamed: None, empty: Box::default() };
+    let second = Outcome::Partly { again: Vec::new(), refused: vec![small(1)], unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Unlimited, vec![first, second]);
     let (request, tickets) = scene.request(&["a", "b", "c", "d", "e"]);
     scene.deliver(request).await;
@@ -235,7 +256,7 @@ async fn what_is_refused_is_sent_once_more_in_its_second_form() {
 
 #[tokio::test]
 async fn a_destination_that_takes_nothing_of_a_request_is_not_asked_without_a_pause() {
-    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new(), unnamed: None };
+    let nothing = || Outcome::Partly { again: vec![0, 1], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = scene(RetryLimit::Times(3), (0..100).map(|_| nothing()).collect());
     let (request, tickets) = scene.request(&["a", "b"]);
     scene.deliver(request).await;
@@ -304,7 +325,7 @@ fn in_order(answers: Vec<Outcome>) -> Scene {
 
 #[tokio::test]
 async fn in_order_means_that_nothing_is_sent_before_what_came_before_is_settled() {
-    let half = Outcome::Partly { again: vec![1], refused: Vec::new(), unnamed: None };
+    let half = Outcome::Partly { again: vec![1], refused: Vec::new(), unnamed: None, empty: Box::default() };
     let scene = in_order(vec![again(), half, again(), Outcome::Delivered]);
     let (requests, tickets): (Vec<_>, Vec<_>) =
         [["a", "b"], ["c", "d"], ["e", "f"]].map(|texts| scene.request(&texts)).into_iter().unzip();

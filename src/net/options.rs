@@ -115,6 +115,22 @@ impl ClientOptions {
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
+
+    /// The same for servers that are needed beside the destination, as those that give credentials: what the options say of TLS they say
+    /// of the destination alone.
+    #[must_use]
+    pub fn of_others(&self) -> Self {
+        Self {
+            tls_verify: true,
+            tls_verify_hostname: true,
+            tls_ca_file: None,
+            tls_ca_path: None,
+            tls_crt_file: None,
+            tls_key_file: None,
+            tls_vhost: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// A version of TLS, as options write it.

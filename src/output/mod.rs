@@ -20,6 +20,7 @@ use crate::record::{Batch, SourceDraft};
 use crate::state::State;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ pub enum Outcome {
         refused: Vec<(usize, Refusal)>,
         /// So many more that it will never take, and which these are nobody knows.
         unnamed: Option<(usize, Refusal)>,
+        /// Pieces of records that have nothing to send, as blank lines: left out and counted, and nobody's failure.
+        empty: Box<[usize]>,
     },
     /// Nothing is there, and the reason holds for requests of this key only: others go first meanwhile.
     Held {
@@ -201,8 +204,8 @@ pub trait Output: Send + Sync {
     fn keys_each(&self, _batch: &Batch, _key: &str) -> bool {
         self.keys_records()
     }
-    /// A request of a record's key is about to be begun: the last moment to choose another one.
-    fn begin_key(&self, _batch: &Batch, _record: usize, _key: &mut String) {}
+    /// A request of the key of these records is about to be begun: the last moment to choose another one.
+    fn begin_key(&self, _batch: &Batch, _records: Range<usize>, _key: &mut String) {}
     /// Are requests of one key sent one after the other, while those of others are under way?
     fn takes_turns(&self) -> bool {
         false
@@ -226,9 +229,9 @@ pub trait Output: Send + Sync {
         pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
         true
     }
-    /// Encodes records from `from` on until the request is full; returns the first that is not in it.
-    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
-        for record in from..batch.records.len() {
+    /// Encodes records until the request is full; returns the first that is not in it.
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
+        for record in records.clone() {
             if !self.encode_one(batch, record, pieces) {
                 return record;
             }
@@ -236,7 +239,7 @@ pub trait Output: Send + Sync {
                 return record + 1;
             }
         }
-        batch.records.len()
+        records.end
     }
     /// Another form of a piece that was refused, in which the destination may take it: appended; `false` when there is none. What it
     /// appends is sent in the place of the piece, and is refused for good when it has no further form.

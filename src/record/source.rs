@@ -15,7 +15,7 @@ pub enum DropReason {
     Filter,
     /// Its tag was rewritten again and again.
     TagLoop,
-    /// `skip_empty_lines on`.
+    /// `skip_empty_lines on`, or a destination takes no empty text.
     EmptyLine,
     /// `skip_long_lines on`, or what stood behind the limit of a line that was cut.
     LongLine,

@@ -4,6 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How often an agent that keeps running looks for names that are not used, in seconds, and how long ago they were used then.
+const LOOK_EVERY: u64 = 86_400;
+const UNUSED: u64 = 14 * 86_400;
+
 /// Whose it is (an output and its destination), and its name there.
 pub(super) type KnownKey = (String, String);
 
@@ -13,6 +17,7 @@ pub(super) struct Known {
     /// With the running time, in seconds, at which each was last used.
     kept: BTreeMap<KnownKey, u64>,
     pending: BTreeSet<KnownKey>,
+    looked: u64,
 }
 
 impl Known {
@@ -25,6 +30,10 @@ impl Known {
     pub(super) fn put(&mut self, key: KnownKey, now: u64) {
         if self.kept.insert(key.clone(), now) != Some(now) {
             self.pending.insert(key);
+        }
+        if now >= self.looked + LOOK_EVERY {
+            self.looked = now;
+            self.retire(now.saturating_sub(UNUSED));
         }
     }
 
@@ -91,6 +100,8 @@ mod tests {
         known.retire(10);
         assert_eq!(known.names("a"), ["new"]);
         assert_eq!(known.pending().collect::<Vec<_>>(), [(&key("a", "old"), None)]);
+        known.put(key("a", "newest"), 51 + UNUSED);
+        assert_eq!(known.names("a"), ["newest"], "without a restart, too");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod moto;
+mod puts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -158,6 +159,22 @@ fn events_that_are_refused_are_counted_by_reason_and_kept() {
 }
 
 #[test]
+fn blank_lines_are_left_out_and_no_failure() {
+    let cloud = CloudWatch::start();
+    let site = json_site();
+    let lines = ["seq=0000-00000000;", "", "seq=0000-00000001;", "", ""];
+    let lines: String = lines.iter().map(|log| format!("{{\"log\":\"{log}\"}}\n")).collect();
+    fs::write(site.path("logs/a.log"), lines + "{\"other\":1}\n").unwrap();
+    let running = start(site, &cloud, &["log_key: log"]);
+    let metrics = running.wait_delivered(OUTPUT.1, 2);
+    assert_eq!(metrics.sum("drave_output_dropped_records_total", ("reason", "empty_line")), 3);
+    assert_eq!(metrics.sum("drave_output_refused_records_total", ("reason", "no_message")), 1);
+    let said = running.agent.stderr();
+    assert_eq!(said.matches("refused").count(), 1, "{said}");
+    assert_all(&cloud, 2);
+}
+
+#[test]
 fn a_record_that_is_to_blame_is_found() {
     let cloud = CloudWatch::start();
     cloud.answer("PutLogEvents", |call| {
@@ -283,8 +300,9 @@ fn templates_make_streams_up_to_a_bound_and_bodies_are_compressed() {
         "log_format: json/emf",
     ];
     let running = start(site, &cloud, &options);
-    running.wait_delivered(OUTPUT.1, 40);
+    let metrics = running.wait_delivered(OUTPUT.1, 40);
     assert_all(&cloud, 40);
+    assert_eq!(metrics.sum("drave_output_changed_records_total", ("reason", "distinct_names_max")), 15);
     let groups = cloud.groups();
     assert_eq!(groups["/test/app"].streams.len(), 6, "{:?}", groups["/test/app"].streams.keys());
     assert!(groups["/test/app"].streams.contains_key("u_0") && groups["/test/app"].streams.contains_key("n1-app"));

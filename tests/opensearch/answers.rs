@@ -119,6 +119,33 @@ fn a_block_keeps_the_data_and_says_what_is_likely() {
 }
 
 #[test]
+fn a_closed_index_holds_its_own_documents_only() {
+    let bulk = Bulk::start(Sink::start());
+    bulk.judge(|document| {
+        let closed = document["team"] == "closed";
+        closed.then(|| (400, "index_closed_exception", "closed".into()))
+    });
+    let site = json_site();
+    let lines = |numbers: std::ops::Range<u32>| {
+        let line =
+            |n| format!("{{\"msg\":\"seq=0001-{n:08};\",\"team\":\"{}\"}}\n", ["open", "closed"][n as usize % 2]);
+        numbers.map(line).collect::<String>().into_bytes()
+    };
+    fs::write(site.path("logs/a.log"), lines(0..10)).unwrap();
+    let running = site.start(&[output("opensearch", bulk.sink.address, &["index: app-$team", "in_flight_max: 1"])]);
+    // Each round has documents of both: those of the closed index would keep the only slot for half a minute.
+    for round in 1..5 {
+        running.wait_for("those of the open index", |m| {
+            m.sum("drave_output_delivered_records_total", ("output", "opensearch.0")) == i64::from(round) * 5
+        });
+        running.write_raw("a.log", &lines(round * 10..round * 10 + 10));
+    }
+    assert!(running.agent.stderr().contains("open the index"), "{}", running.agent.stderr());
+    assert_eq!(refused(&running), 0);
+    assert!(bulk.documents().iter().all(|(index, _)| index == "app-open"));
+}
+
+#[test]
 fn updates_need_an_id() {
     let bulk = Bulk::start(Sink::start());
     let site = json_site();

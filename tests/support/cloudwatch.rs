@@ -83,7 +83,12 @@ pub fn refusal(status: u16, code: &str, message: &str) -> Act {
 
 impl CloudWatch {
     pub fn start() -> Self {
-        let (sink, cloud) = (Sink::start(), Arc::new(Mutex::new(Cloud::default())));
+        Self::on(Sink::start())
+    }
+
+    /// On a sink that speaks TLS, maybe.
+    pub fn on(sink: Sink) -> Self {
+        let cloud = Arc::new(Mutex::new(Cloud::default()));
         let this = Self { sink, cloud };
         this.add_keys(KEYS[0].1, KEYS[1].1, None);
         let cloud = Arc::clone(&this.cloud);
@@ -93,7 +98,7 @@ impl CloudWatch {
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.sink.address)
+        self.sink.url("").to_string().trim_end_matches('/').to_owned()
     }
 
     /// Credentials that are good, too.

@@ -13,6 +13,8 @@ const BYTES_MAX: usize = 1000;
 struct Keyed {
     null: Arc<dyn Output>,
     keys: bool,
+    /// How often it was asked to encode records.
+    asked: AtomicU64,
 }
 
 impl Output for Keyed {
@@ -31,6 +33,19 @@ impl Output for Keyed {
     fn encode(&self, _: &Batch, _: usize, out: &mut Vec<u8>) {
         out.push(b'.');
     }
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        records
+            .clone()
+            .find(|record| {
+                self.encode_one(batch, *record, pieces);
+                pieces.is_full(limits)
+            })
+            .map_or(records.end, |record| record + 1)
+    }
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        vec![("asked", self.asked.load(Ordering::Relaxed))]
+    }
     fn body(&self, _: &str, _: &Pieces, _: &mut Vec<u8>) {}
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
         self.null.send(request)
@@ -48,7 +63,7 @@ fn null() -> Arc<dyn Output> {
 }
 
 fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
-    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys });
+    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys, asked: AtomicU64::new(0) });
     let (finished, receiver) = unbounded_channel();
     let lane = Lane {
         number: 0,
@@ -59,6 +74,7 @@ fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
         matches: Match::default(),
         finished,
         spare: Spare::new(1 << 20),
+        growth: AtomicUsize::new(0),
         may_spool: AtomicBool::new(true),
     };
     let owners = (Arc::new(Ledger::new(1, 1)), Arc::new(Memory::new(1 << 20, 1)));
@@ -100,6 +116,7 @@ fn neighbours_of_one_key_are_one_part() {
     let (pipeline, mut receiver) = pipeline(true);
     pipeline.push(&mut batch(&["a", "a", "b", "a"]));
     pipeline.push(&mut batch(&["b", "a"]));
+    assert_eq!(pipeline.lanes[0].output.changed_records(), [("asked", 5)], "once for neighbours");
     pipeline.stop_lingering();
     let expect = [("keya".to_owned(), 4, vec![3, 1]), ("keyb".to_owned(), 2, vec![1, 1])];
     assert_eq!(requests(&mut receiver), expect);
@@ -114,7 +131,7 @@ fn neighbours_of_one_key_are_one_part() {
 fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
     let (pipeline, _receiver) = pipeline(false);
     let lane = &pipeline.lanes[0];
-    lane.recycle(Pieces { bytes: Vec::with_capacity(4 * BYTES_MAX), ..Pieces::default() });
+    lane.recycle(Pieces { bytes: Vec::with_capacity(4 * BYTES_MAX), ..Pieces::default() }, &pipeline.memory);
     let held: Vec<usize> = lane.spare.held_bytes();
     assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
 }

@@ -1,10 +1,12 @@
 //! Credentials that are kept until shortly before they expire, and longer while nobody gives new ones.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, Result, SharedCredentialsProvider, future};
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 /// New ones are asked for so long before the old ones expire: as long as a request may take, and a little more for clocks.
@@ -12,29 +14,47 @@ const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// After a failure the old ones are used so long before anybody is asked again.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
+/// Makes a provider: one that has read a file does not read it again, whatever is written to it.
+pub(super) type MakeProvider = Box<dyn Fn() -> BoxFuture<'static, Option<SharedCredentialsProvider>> + Send + Sync>;
+
 /// A provider that is asked seldom, and by one request at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Kept(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
-    provider: SharedCredentialsProvider,
+    make: MakeProvider,
     last: Mutex<Last>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 struct Last {
+    provider: SharedCredentialsProvider,
     credentials: Option<Credentials>,
     not_before: Option<SystemTime>,
+    /// When the provider was made anew.
+    made: Option<Instant>,
 }
 
 impl Kept {
-    pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
-        Self(Arc::new(Shared { provider, last: Mutex::default() }))
+    pub(super) fn new(provider: SharedCredentialsProvider, make: MakeProvider) -> Self {
+        let last = Last { provider, credentials: None, not_before: None, made: None };
+        Self(Arc::new(Shared { make, last: Mutex::new(last) }))
     }
 
+    /// The credentials are not good: others are asked for, maybe of a file that is another one by now.
     pub(super) async fn forget(&self) {
-        *self.0.last.lock().await = Last::default();
+        let mut last = self.0.last.lock().await;
+        (last.credentials, last.not_before) = (None, None);
+        if last.made.is_none_or(|made| made.elapsed() >= ASK_EVERY)
+            && let Some(provider) = (self.0.make)().await
+        {
+            (last.provider, last.made) = (provider, Some(Instant::now()));
+        }
     }
 
     async fn provide(&self) -> Result {
@@ -46,11 +66,11 @@ impl Kept {
         {
             return Ok(kept.clone());
         }
-        match self.0.provider.provide_credentials().await {
+        match last.provider.provide_credentials().await {
             Ok(fresh) => {
                 // Some give what they have until it expires: asking for each request would bring nothing else.
                 let not_before = (!holds(&fresh, now + RENEW_BEFORE)).then(|| now + ASK_EVERY);
-                *last = Last { credentials: Some(fresh.clone()), not_before };
+                (last.credentials, last.not_before) = (Some(fresh.clone()), not_before);
                 Ok(fresh)
             }
             Err(error) => {
@@ -106,7 +126,7 @@ mod tests {
     fn kept(seconds: &[u64]) -> (Kept, Arc<AtomicU64>) {
         let asked = Arc::new(AtomicU64::new(0));
         let script = Script { seconds: seconds.to_vec(), asked: Arc::clone(&asked) };
-        (Kept::new(SharedCredentialsProvider::new(script)), asked)
+        (Kept::new(SharedCredentialsProvider::new(script), Box::new(|| Box::pin(async { None }))), asked)
     }
 
     async fn key(kept: &Kept) -> Option<String> {
@@ -122,6 +142,32 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         kept.forget().await;
         assert_eq!(key(&kept).await.as_deref(), Some("AK1"));
+    }
+
+    #[tokio::test]
+    async fn what_read_a_file_is_made_anew_but_not_all_the_time() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let provider = {
+            let asked = Arc::clone(&asked);
+            move |number: u64| {
+                asked.store(number, Ordering::Relaxed);
+                let of_file = Credentials::new(format!("AK{number}"), "secret", None, None, "file");
+                SharedCredentialsProvider::new(of_file)
+            }
+        };
+        let make = {
+            let (asked, provider) = (Arc::clone(&asked), provider.clone());
+            move || -> BoxFuture<'static, _> {
+                let made = provider(asked.load(Ordering::Relaxed) + 1);
+                Box::pin(async { Some(made) })
+            }
+        };
+        let kept = Kept::new(provider(0), Box::new(make));
+        assert_eq!(key(&kept).await.as_deref(), Some("AK0"));
+        for _ in 0..3 {
+            kept.forget().await;
+            assert_eq!(key(&kept).await.as_deref(), Some("AK1"));
+        }
     }
 
     #[tokio::test]

@@ -23,10 +23,11 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::retry::ReconnectMode;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::client::Client;
@@ -63,9 +64,9 @@ struct Loaded {
 }
 
 impl Aws {
-    /// Asks nobody yet. All that the SDK sends goes through `client`: its TLS, its proxies, its time-outs.
+    /// Asks nobody yet. Credentials are asked for through `client`: its TLS, its proxies, its time-outs.
     pub fn new(settings: AwsSettings, client: Client) -> Self {
-        Self { settings, http: SharedHttpClient::new(Connections(client)), loaded: OnceCell::new() }
+        Self { settings, http: for_sdk(client), loaded: OnceCell::new() }
     }
 
     /// What a client of the SDK is made with: one attempt per call, and credentials that are fetched anew before they expire.
@@ -105,30 +106,17 @@ impl Aws {
     }
 
     async fn load(&self) -> Result<Loaded, AwsError> {
-        let settings = &self.settings;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(self.region_chain())
-            .http_client(self.http.clone())
-            // Which connections are kept is the pool's to say; the SDK would complain that it cannot.
-            .retry_config(RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
-            .timeout_config(TimeoutConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(profile) = &settings.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Ok(name) = AppName::new("drave") {
-            loader = loader.app_name(name);
-        }
-        let config = loader.load().await;
+        let (settings, http) = (self.settings.clone(), self.http.clone());
+        let config = load_config(&settings, &http).await;
         if config.region().is_none() {
             return Err(AwsError::no_region());
         }
-        let chain = config.credentials_provider().ok_or_else(AwsError::no_region)?;
-        let provider = match &settings.role_arn {
-            Some(role) => self.assume(role, &config).await,
-            None => chain,
+        let provider = provider_of(&settings, &config).await.ok_or_else(AwsError::no_region)?;
+        let again = move || -> BoxFuture<'static, _> {
+            let (settings, http) = (settings.clone(), http.clone());
+            Box::pin(async move { provider_of(&settings, &load_config(&settings, &http).await).await })
         };
-        let credentials = Kept::new(provider);
+        let credentials = Kept::new(provider, Box::new(again));
         let config = config
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
@@ -136,29 +124,53 @@ impl Aws {
             .build();
         Ok(Loaded { config, credentials })
     }
+}
 
-    /// The instance is not asked: pods often cannot reach it, and would wait for nothing.
-    fn region_chain(&self) -> RegionProviderChain {
-        let mut profile = ProfileFileRegionProvider::builder();
-        if let Some(name) = &self.settings.profile {
-            profile = profile.profile_name(name);
-        }
-        RegionProviderChain::first_try(self.settings.region.clone().map(Region::new))
-            .or_else(EnvironmentVariableRegionProvider::new())
-            .or_else(profile.build())
+async fn load_config(settings: &AwsSettings, http: &SharedHttpClient) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(region_chain(settings))
+        .http_client(http.clone())
+        // Which connections are kept is the pool's to say; the SDK would complain that it cannot.
+        .retry_config(RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
     }
+    if let Ok(name) = AppName::new("drave") {
+        loader = loader.app_name(name);
+    }
+    loader.load().await
+}
 
-    async fn assume(&self, role: &str, config: &SdkConfig) -> SharedCredentialsProvider {
-        let mut config = config.clone().into_builder();
-        if let Some(endpoint) = &self.settings.sts_endpoint {
-            config.set_endpoint_url(Some(with_scheme(endpoint)));
-        }
-        let mut provider = AssumeRoleProvider::builder(role).session_name("drave").configure(&config.build());
-        if let Some(id) = &self.settings.external_id {
-            provider = provider.external_id(id);
-        }
-        SharedCredentialsProvider::new(provider.build().await)
+/// The instance is not asked: pods often cannot reach it, and would wait for nothing.
+fn region_chain(settings: &AwsSettings) -> RegionProviderChain {
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
     }
+    RegionProviderChain::first_try(settings.region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+}
+
+/// What the chain finds, or the role on top of it.
+async fn provider_of(settings: &AwsSettings, config: &SdkConfig) -> Option<SharedCredentialsProvider> {
+    let Some(role) = &settings.role_arn else { return config.credentials_provider() };
+    let mut config = config.clone().into_builder();
+    if let Some(endpoint) = &settings.sts_endpoint {
+        config.set_endpoint_url(Some(with_scheme(endpoint)));
+    }
+    let mut provider = AssumeRoleProvider::builder(role).session_name("drave").configure(&config.build());
+    if let Some(id) = &settings.external_id {
+        provider = provider.external_id(id);
+    }
+    Some(SharedCredentialsProvider::new(provider.build().await))
+}
+
+/// Our client, for a client of the SDK.
+pub fn for_sdk(client: Client) -> SharedHttpClient {
+    SharedHttpClient::new(Connections(client))
 }
 
 impl fmt::Debug for Aws {

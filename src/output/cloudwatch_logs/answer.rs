@@ -81,6 +81,13 @@ impl Failure {
         }
     }
 
+    /// May other credentials be what helps?
+    pub(super) fn is_of_credentials(&self) -> bool {
+        let is_unknown =
+            |code: &str| code.starts_with("UnrecognizedClient") || code.starts_with("InvalidClientTokenId");
+        matches!(self, Self::Service { status, code, .. } if is_unknown(code) || kind_of(*status, code) == Kind::Expired)
+    }
+
     /// What becomes of a request whose call of `action` on `resource` failed so.
     pub(super) fn outcome(&self, action: &str, resource: &str) -> Outcome {
         match self {

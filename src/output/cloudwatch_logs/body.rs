@@ -37,7 +37,7 @@ pub(super) fn in_order(pieces: &Pieces) -> Vec<(i64, u32)> {
     let mut start = 0;
     for (number, Piece { end, .. }) in pieces.list.iter().enumerate() {
         let piece = &pieces.bytes[start..*end as usize];
-        if !piece.is_empty() {
+        if piece.starts_with(HEAD) {
             order.push((time_of(piece), number as u32));
         }
         start = *end as usize;
@@ -226,7 +226,7 @@ mod tests {
         insta::assert_snapshot!(bodies(&pieces(&list)).join("\n"), @r#"{"logGroupName":"/g","logStreamName":"s\"","logEvents":[{"timestamp":1,"message":"a"},{"timestamp":2,"message":"b"},{"timestamp":2,"message":"c"},{"timestamp":2,"message":"d"}]}"#);
         assert_eq!(in_order(&pieces(&list)), [(1, 2), (2, 0), (2, 3)]);
         assert_eq!(event_count(list[3].as_bytes()), 2);
-        assert!(bodies(&pieces(&[String::new()])).is_empty());
+        assert!(bodies(&pieces(&[String::new(), " ".into()])).is_empty());
     }
 
     #[test]

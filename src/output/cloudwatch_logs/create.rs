@@ -24,6 +24,9 @@ const NOTE_EVERY: Duration = Duration::from_secs(86_400);
 /// Above this the streams of pods that are gone are forgotten.
 const KNOWN_MAX: usize = 10_000;
 
+/// How often that is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
 /// The streams that are known to be there.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -31,9 +34,38 @@ pub(super) struct Streams {
     /// Whose streams these are, in the state.
     owner: String,
     state: OnceLock<Arc<State>>,
-    /// When it was last noted of each.
-    known: Mutex<HashMap<String, Option<Instant>>>,
+    known: Mutex<Known>,
     groups: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Group>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When it was last noted of each that it is used; `None`: it was in an earlier run.
+    noted: HashMap<String, Option<Instant>>,
+    /// Since when, where there are too many of them.
+    looked: Option<Instant>,
+}
+
+impl Known {
+    /// Is it due to be noted that a stream is used?
+    fn is_used(&mut self, key: &str, now: Instant) -> bool {
+        match self.noted.get_mut(key) {
+            Some(Some(noted)) if now.duration_since(*noted) < NOTE_EVERY => return false,
+            Some(noted) => *noted = Some(now),
+            None => _ = self.noted.insert(key.to_owned(), Some(now)),
+        }
+        self.forget_unused(now);
+        true
+    }
+
+    /// A stream that an earlier run made has as much time as any other.
+    fn forget_unused(&mut self, now: Instant) {
+        if self.noted.len() <= KNOWN_MAX || self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(now);
+        self.noted.retain(|_, noted| now.duration_since(*noted.get_or_insert(now)) < 2 * NOTE_EVERY);
+    }
 }
 
 /// A group that did not exist.
@@ -45,6 +77,14 @@ struct Group {
     closed: Option<(Instant, Arc<str>)>,
 }
 
+impl Group {
+    /// Is there anything to remember?
+    fn matters(&self) -> bool {
+        let is_closed = self.closed.as_ref().is_some_and(|(until, _)| Instant::now() < *until);
+        self.retention_due || is_closed || self.made.is_some_and(|made| made.elapsed() < MADE_LATELY)
+    }
+}
+
 impl Streams {
     pub(super) fn new(settings: GroupSettings, owner: String) -> Self {
         let (known, groups) = (Mutex::default(), Mutex::default());
@@ -53,7 +93,7 @@ impl Streams {
 
     /// Remembers what earlier runs made.
     pub(super) fn load(&self, state: &Arc<State>) {
-        self.known().extend(state.known(&self.owner).into_iter().map(|key| (key, None)));
+        self.known().noted.extend(state.known(&self.owner).into_iter().map(|key| (key, None)));
         let _ = self.state.set(Arc::clone(state));
     }
 
@@ -68,12 +108,7 @@ impl Streams {
             match failure.kind() {
                 Kind::Done => break,
                 Kind::Missing if may_make_group => self.ensure_group(service, group).await?,
-                kind => {
-                    if kind == Kind::Expired {
-                        service.aws.forget_credentials().await;
-                    }
-                    return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`")));
-                }
+                _ => return Err(held(&failure, "logs:CreateLogStream", &format!("log group `{group}`"))),
             }
         }
         self.used(key);
@@ -81,30 +116,21 @@ impl Streams {
     }
 
     pub(super) fn is_known(&self, key: &str) -> bool {
-        self.known().contains_key(key)
+        self.known().noted.contains_key(key)
     }
 
     /// Something arrived there.
     pub(super) fn used(&self, key: &str) {
-        let now = Instant::now();
-        let mut known = self.known();
-        match known.get_mut(key) {
-            Some(Some(noted)) if now.duration_since(*noted) < NOTE_EVERY => return,
-            Some(noted) => *noted = Some(now),
-            None => _ = known.insert(key.to_owned(), Some(now)),
-        }
-        if known.len() > KNOWN_MAX {
-            known.retain(|_, noted| noted.is_some_and(|noted| now.duration_since(noted) < 2 * NOTE_EVERY));
-        }
-        drop(known);
-        if let Some(state) = self.state.get() {
+        if self.known().is_used(key, Instant::now())
+            && let Some(state) = self.state.get()
+        {
             state.note_known(&self.owner, key);
         }
     }
 
     /// The stream is not there any more.
     pub(super) fn forget(&self, key: &str) {
-        self.known().remove(key);
+        self.known().noted.remove(key);
         if let Some(state) = self.state.get() {
             state.forget_known(&self.owner, key);
         }
@@ -117,7 +143,7 @@ impl Streams {
             let cause = "no_log_group".to_owned();
             return Err(Outcome::Held { after: SELDOM, cause, message, lasting: true });
         }
-        let group = Arc::clone(self.groups().entry(name.to_owned()).or_default());
+        let group = self.group(name);
         let mut group = group.lock().await;
         let now = Instant::now();
         if let Some((until, message)) = group.closed.clone().filter(|(until, _)| now < *until) {
@@ -135,6 +161,15 @@ impl Streams {
             _ => None,
         };
         ended
+    }
+
+    /// The group of that name; those that nobody waits for and that were not made lately are forgotten.
+    fn group(&self, name: &str) -> Arc<tokio::sync::Mutex<Group>> {
+        let mut groups = self.groups();
+        groups.retain(|other, group| {
+            other == name || Arc::strong_count(group) > 1 || group.try_lock().is_ok_and(|g| g.matters())
+        });
+        Arc::clone(groups.entry(name.to_owned()).or_default())
     }
 
     async fn make_group(&self, service: &Service, name: &str, group: &mut Group) -> Result<(), Outcome> {
@@ -162,7 +197,7 @@ impl Streams {
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Option<Instant>>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,5 +231,43 @@ fn held(failure: &Failure, action: &str, resource: &str) -> Outcome {
             lasting: false,
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_are_not_used_are_forgotten_where_there_are_many() {
+        let (mut known, start) = (Known::default(), Instant::now());
+        known.noted.extend((0..KNOWN_MAX).map(|number| (number.to_string(), None)));
+        assert!(known.is_used("new", start) && !known.is_used("new", start + NOTE_EVERY / 2));
+        assert_eq!(known.noted.len(), KNOWN_MAX + 1, "an earlier run made them: they may be used yet");
+        let later = start + NOTE_EVERY;
+        assert!(known.is_used("new", later) && known.is_used("0", later));
+        assert!(known.is_used("1", later + NOTE_EVERY + LOOK_EVERY));
+        let mut left: Vec<&str> = known.noted.keys().map(String::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["0", "1", "new"]);
+    }
+
+    #[test]
+    fn groups_are_forgotten_when_nothing_is_to_be_remembered_of_them() {
+        let streams = Streams::new(GroupSettings::default(), "o".into());
+        let waits = streams.group("waits");
+        for (name, group) in [
+            ("lately", Group { made: Some(Instant::now()), ..Group::default() }),
+            ("due", Group { retention_due: true, ..Group::default() }),
+            ("closed", Group { closed: Some((Instant::now() + SELDOM, "why".into())), ..Group::default() }),
+        ] {
+            *streams.group(name).try_lock().unwrap() = group;
+        }
+        streams.group("old");
+        streams.group("other");
+        let mut left: Vec<String> = streams.groups().keys().cloned().collect();
+        left.sort_unstable();
+        assert_eq!(left, ["closed", "due", "lately", "other", "waits"]);
+        drop(waits);
     }
 }

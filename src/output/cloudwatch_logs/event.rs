@@ -4,7 +4,7 @@
 //! {"timestamp":1709287200123,"message":"{\"log\":\"GET /\",\"kubernetes\":{…}}"}     as it stands in a body, events with a comma between them
 //! ```
 //! The message is the record as JSON, or the value under `log_key`: text as it is, anything else as JSON. A record without
-//! it, or with an empty one, becomes nothing.
+//! it becomes nothing, one with an empty text a blank, which is left out: CloudWatch takes no empty message.
 
 use super::super::Filled;
 use crate::record::{Accessor, Batch, Found, json};
@@ -16,6 +16,9 @@ pub(super) const EVENT_OVERHEAD: usize = 26;
 const CUT_MARK: &[u8] = b"[Truncated...]";
 /// A message shorter than this could not even say that it was cut.
 pub(super) const EVENT_BYTES_MIN: usize = 64;
+
+/// A piece of a record with an empty text.
+pub(super) const BLANK: &[u8] = b" ";
 
 /// What every event begins with, and nothing within one: quotes in a message are escaped.
 pub(super) const HEAD: &[u8] = br#"{"timestamp":"#;
@@ -54,7 +57,8 @@ impl Events {
         let time = batch.records[record].time_ns.div_euclid(1_000_000).max(0).unsigned_abs();
         let Some(key) = &self.log_key else { return self.push_record(batch, record, time, out) };
         match key.find(batch, record) {
-            None | Some(Found::Text(b"") | Found::Json(b"\"\"" | b"{}" | b"[]")) => Filled::default(),
+            None => Filled::default(),
+            Some(Found::Text(b"") | Found::Json(b"\"\"" | b"{}" | b"[]")) => blank(out),
             // A JSON string needs no more than to be put into its place.
             Some(Found::Json(string @ [b'"', inner @ .., b'"'])) if inner.len() <= self.bytes_max => {
                 let bytes = unescaped_len(inner);
@@ -77,7 +81,7 @@ impl Events {
             plain.push(b'{');
             json::push_members(plain, batch, &batch.records[record], false);
             plain.push(b'}');
-            let filled = if plain.len() > 2 { self.push_text(plain, time, out) } else { Filled::default() };
+            let filled = if plain.len() > 2 { self.push_text(plain, time, out) } else { blank(out) };
             plain.shrink_to(PLAIN_KEPT_MAX);
             filled
         })
@@ -118,6 +122,12 @@ impl Events {
         }
         filled
     }
+}
+
+#[cold]
+fn blank(out: &mut Vec<u8>) -> Filled {
+    out.extend_from_slice(BLANK);
+    Filled::default()
 }
 
 fn one(message_bytes: usize, time: u64) -> Filled {
@@ -219,7 +229,8 @@ mod tests {
         let of_key = events(Some("log"), 1000, OnLongEvent::Split);
         check(&of_key, &batch("tab\tgrüße".as_bytes()), r#"{"timestamp":1709287200123,"message":"tab\tgrüße"}"#);
         check(&of_key, &batch(b"caf\xe9"), "{\"timestamp\":1709287200123,\"message\":\"caf\u{FFFD}\"}");
-        check(&of_key, &batch(b""), "");
+        let mut blank = Vec::new();
+        assert_eq!((of_key.push(&batch(b""), 0, &mut blank), blank.as_slice()), (Filled::default(), BLANK));
         check(&events(Some("other"), 1000, OnLongEvent::Split), &batch(b"x"), "");
     }
 
@@ -227,20 +238,17 @@ mod tests {
     fn values_become_messages() {
         let of_key = events(Some("v"), 1000, OnLongEvent::Split);
         for (json, message) in [
-            (r#""a \"b\" \u00e9\ud83d\ude80""#, Some(r#""a \"b\" \u00e9\ud83d\ude80""#)),
-            ("12345", Some(r#""12345""#)),
-            ("true", Some(r#""true""#)),
-            ("[1,2]", Some(r#""[1,2]""#)),
-            (r#"{"a":"b"}"#, Some(r#""{\"a\":\"b\"}""#)),
-            (r#""""#, None),
-            ("{}", None),
+            (r#""a \"b\" \u00e9\ud83d\ude80""#, r#""a \"b\" \u00e9\ud83d\ude80""#),
+            ("12345", r#""12345""#),
+            ("true", r#""true""#),
+            ("[1,2]", r#""[1,2]""#),
+            (r#"{"a":"b"}"#, r#""{\"a\":\"b\"}""#),
         ] {
             let mut batch = batch(b"x");
             let (key, value) = (batch.append(b"v"), batch.append(json.as_bytes()));
             batch.fields.push(crate::record::Field { key, value: crate::record::Value::Json(value) });
             batch.records[0].fields_end = 1;
-            let expect = message.map(|m| format!(r#"{{"timestamp":1709287200123,"message":{m}}}"#)).unwrap_or_default();
-            check(&of_key, &batch, &expect);
+            check(&of_key, &batch, &format!(r#"{{"timestamp":1709287200123,"message":{message}}}"#));
         }
     }
 

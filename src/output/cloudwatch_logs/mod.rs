@@ -28,7 +28,7 @@ use super::{
     Filled, Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Report,
     Request, Section, Start,
 };
-use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment};
+use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment, for_sdk};
 use crate::record::{Accessor, Batch, SourceDraft, Template};
 use crate::state::State;
 use answer::{Failure, Kind};
@@ -41,6 +41,7 @@ use names::{FixedStream, Names, Naming, read_template, split_key};
 use pace::Pace;
 use service::Service;
 use settings::{Compress, GroupSettings, LogGroupClass, PutOptions};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -171,10 +172,14 @@ impl Common {
         context: &OutputContext<'_>,
     ) -> Result<CloudWatchLogs, OutputError> {
         let Self { options, client, log_key, endpoint } = self;
-        let client = Client::new(&client, &ProxyEnvironment::of(context.environment)).map_err(|e| OutputError {
-            message: format!("output cloudwatch_logs cannot start: {e}"),
-            hint: e.hint().map(str::to_owned),
-        })?;
+        let proxies = ProxyEnvironment::of(context.environment);
+        let connect = |options: &ClientOptions| {
+            Client::new(options, &proxies).map_err(|e| OutputError {
+                message: format!("output cloudwatch_logs cannot start: {e}"),
+                hint: e.hint().map(str::to_owned),
+            })
+        };
+        let (others, client) = (connect(&of_credentials(&client, endpoint.is_some()))?, connect(&client)?);
         let part = |text: &Option<String>| text.clone().unwrap_or_default();
         let owner =
             format!("cloudwatch_logs {} {} {}", part(&options.region), part(&endpoint), part(&options.role_arn));
@@ -190,13 +195,23 @@ impl Common {
             events: Events { log_key, bytes_max: options.event_size_max.0 as usize, on_long: options.on_long_event },
             names: Names::new(naming),
             streams: Streams::new(group, owner),
-            service: Service::new(Aws::new(aws, client), endpoint, options.extra_user_agent, emf),
+            service: Service::new(Aws::new(aws, others), for_sdk(client), endpoint, options.extra_user_agent, emf),
             pace: Pace::default(),
             compress: options.compress == Compress::Gzip,
             linger: options.linger.0,
             in_flight: usize::from(options.in_flight_max.max(1)),
         })
     }
+}
+
+/// How the servers are reached that give credentials. Without an `endpoint` all are AWS's, and an authority that is named is one on
+/// the way to all of them, as of a proxy that looks into TLS.
+fn of_credentials(client: &ClientOptions, has_endpoint: bool) -> ClientOptions {
+    let others = client.of_others();
+    if has_endpoint {
+        return others;
+    }
+    ClientOptions { tls_ca_file: client.tls_ca_file.clone(), tls_ca_path: client.tls_ca_path.clone(), ..others }
 }
 
 #[derive(Debug)]
@@ -246,8 +261,12 @@ impl Output for CloudWatchLogs {
         }
     }
 
-    fn begin_key(&self, batch: &Batch, _record: usize, key: &mut String) {
-        self.names.admit(&batch.source.draft.tag, key);
+    fn begin_key(&self, batch: &Batch, records: Range<usize>, key: &mut String) {
+        self.names.admit(&batch.source.draft.tag, records.len(), key);
+    }
+
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        vec![("distinct_names_max", self.names.elsewhere())]
     }
 
     fn takes_turns(&self) -> bool {
@@ -310,24 +329,31 @@ impl CloudWatchLogs {
     /// All puts of a request, one as a rule.
     async fn put_all(&self, request: &Request, pieces: &Pieces) -> Outcome {
         self.names.touch(&request.key);
-        let mut refused = without_message(pieces);
-        let mut done = 0;
+        let (mut refused, empty) = without_event(pieces);
+        let (mut done, mut unnamed) = (0, None);
         for put in body::puts(&request.body) {
             match self.put(&request.key, &put).await {
                 Ok(None) => {}
-                Ok(Some(rejected)) => refused.extend(refusals(&rejected, &owners(pieces)[done..][..put.events])),
+                Ok(Some(rejected)) => {
+                    let owners = owners(pieces);
+                    for (events, refusal) in refusals(&rejected, put.events) {
+                        match owners.get(done + events.start..done + events.end) {
+                            Some(of) => refused.extend(of.iter().map(|number| (*number as usize, refusal.clone()))),
+                            None => unnamed = Some((events.len(), refusal)),
+                        }
+                    }
+                }
                 Err(outcome) if done == 0 => return outcome,
                 Err(_) => {
-                    let again = owners(pieces)[done..].iter().map(|number| *number as usize).collect();
-                    return Outcome::Partly { again, refused, unnamed: None };
+                    let again = owners(pieces).get(done..).unwrap_or_default().iter().map(|n| *n as usize).collect();
+                    return Outcome::Partly { again, refused, unnamed, empty };
                 }
             }
             done += put.events;
         }
-        if refused.is_empty() {
-            Outcome::Delivered
-        } else {
-            Outcome::Partly { again: Vec::new(), refused, unnamed: None }
+        match refused.is_empty() && empty.is_empty() && unnamed.is_none() {
+            true => Outcome::Delivered,
+            false => Outcome::Partly { again: Vec::new(), refused, unnamed, empty },
         }
     }
 
@@ -351,7 +377,6 @@ impl CloudWatchLogs {
         match failure.kind() {
             Kind::Done => return Ok(None),
             Kind::Throttled => self.pace.throttled(Instant::now()),
-            Kind::Expired => self.service.aws.forget_credentials().await,
             Kind::Missing => self.streams.forget(key),
             _ => {}
         }
@@ -363,13 +388,22 @@ fn outcome_of_put(failure: &Failure, group: &str, stream: &str) -> Outcome {
     failure.outcome("logs:PutLogEvents", &format!("log group `{group}`, stream `{stream}`"))
 }
 
-/// Records that became no event.
-fn without_message(pieces: &Pieces) -> Vec<(usize, Refusal)> {
-    let ends = pieces.list.iter().map(|piece| piece.end);
-    let starts = std::iter::once(0).chain(ends.clone());
-    let empty = starts.zip(ends).enumerate().filter(|(_, (start, end))| start == end);
-    let message = "a record has nothing to send: its text under `log_key` is missing or empty";
-    empty.map(|(number, _)| (number, Refusal { reason: "no_message".into(), message: message.into() })).collect()
+/// Records that became no event: those without the text that is to be sent, and the numbers of those whose text is empty.
+fn without_event(pieces: &Pieces) -> (Vec<(usize, Refusal)>, Box<[usize]>) {
+    let (mut refused, mut empty) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for (number, piece) in pieces.list.iter().enumerate() {
+        match &pieces.bytes[start..piece.end as usize] {
+            [] => {
+                let message = "a record has nothing under `log_key`".to_owned();
+                refused.push((number, Refusal { reason: "no_message".into(), message }));
+            }
+            event::BLANK => empty.push(number),
+            _ => {}
+        }
+        start = piece.end as usize;
+    }
+    (refused, empty.into())
 }
 
 /// The piece that each event of a request belongs to, in the order of the puts.
@@ -379,23 +413,22 @@ fn owners(pieces: &Pieces) -> Vec<u32> {
     order.into_iter().flat_map(of).collect()
 }
 
-/// What the answer to a put says of its events: `owners` are their pieces.
-fn refusals(info: &RejectedLogEventsInfo, owners: &[u32]) -> Vec<(usize, Refusal)> {
-    let at = |index: Option<i32>| index.map(|index| usize::try_from(index).unwrap_or(0).min(owners.len()));
+/// What the answer to a put of so many events says of them.
+fn refusals(info: &RejectedLogEventsInfo, events: usize) -> Vec<(Range<usize>, Refusal)> {
+    let at = |index: Option<i32>| index.map(|index| usize::try_from(index).unwrap_or(0).min(events));
     let mut refused = Vec::new();
-    let mut refuse = |events: &[u32], reason: &str, message: &str| {
-        let refusal = || Refusal { reason: reason.into(), message: message.into() };
-        refused.extend(events.iter().map(|number| (*number as usize, refusal())));
+    let mut refuse = |events: Range<usize>, reason: &str, message: &str| {
+        refused.push((events, Refusal { reason: reason.into(), message: message.into() }));
     };
     if let Some(end) = at(info.too_old_log_event_end_index()) {
-        refuse(&owners[..end], "too_old", "CloudWatch takes no event that is older than 14 days");
+        refuse(0..end, "too_old", "CloudWatch takes no event that is older than 14 days");
     }
     if let Some(end) = at(info.expired_log_event_end_index()) {
-        refuse(&owners[..end], "expired", "the event is older than the retention of its log group");
+        refuse(0..end, "expired", "the event is older than the retention of its log group");
     }
     if let Some(start) = at(info.too_new_log_event_start_index()) {
         refuse(
-            &owners[start..],
+            start..events,
             "too_new",
             "CloudWatch takes no event that is more than 2 hours ahead; hint: check the clock and the time of the records",
         );

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const NAME_CHARS_MAX: usize = 512;
 /// A name that was not used for so long counts no more.
 const IDLE: Duration = Duration::from_secs(3600);
-/// How often it is said that there are too many names.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+/// How often it is said that there are too many names, and looked for those that are idle.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 const BORDER: char = '\0';
 
 /// A stream's name where no template gives it.
@@ -52,9 +52,29 @@ pub(super) struct Names {
 struct Made {
     /// When each was last used.
     used: HashMap<String, Instant>,
-    /// Requests that went elsewhere since it was last said.
+    looked: Option<Instant>,
+    /// Records that went elsewhere.
     elsewhere: u64,
     said: Option<Instant>,
+}
+
+impl Made {
+    /// May this name be used? One that is used already always may.
+    fn admits(&mut self, key: &str, distinct_max: usize, now: Instant) -> bool {
+        if self.used.contains_key(key) {
+            return true;
+        }
+        let due = self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_EVERY);
+        if self.used.len() >= distinct_max && due {
+            self.looked = Some(now);
+            self.used.retain(|_, used| now.duration_since(*used) < IDLE);
+        }
+        let free = self.used.len() < distinct_max;
+        if free {
+            self.used.insert(key.to_owned(), now);
+        }
+        free
+    }
 }
 
 impl Names {
@@ -72,7 +92,15 @@ impl Names {
         }
         batch.records.push(Record { shape: Shape::Fields, ..Record::default() });
         self.of_record(&batch, 0, key);
-        self.admit(&draft.tag, key);
+        if !self.admits(key, Instant::now()) {
+            // So each is counted that goes elsewhere.
+            key.clear();
+        }
+    }
+
+    fn admits(&self, key: &str, now: Instant) -> bool {
+        let has_templates = self.naming.group_template.is_some() || self.naming.stream_template.is_some();
+        !has_templates || self.made().admits(key, self.naming.distinct_max, now)
     }
 
     /// Appends the key of a record.
@@ -87,38 +115,37 @@ impl Names {
         }
     }
 
-    /// Puts the fixed names in the place of those that are one too many.
-    pub(super) fn admit(&self, tag: &str, key: &mut String) {
-        if self.naming.group_template.is_none() && self.naming.stream_template.is_none() {
-            return;
-        }
-        let mut made = self.made();
+    /// Puts the fixed names in the place of those that are one too many, for so many records.
+    pub(super) fn admit(&self, tag: &str, records: usize, key: &mut String) {
         let now = Instant::now();
-        if made.used.contains_key(key.as_str()) {
+        if self.admits(key, now) {
             return;
         }
-        if made.used.len() >= self.naming.distinct_max {
-            made.used.retain(|_, used| now.duration_since(*used) < IDLE);
-        }
-        if made.used.len() < self.naming.distinct_max {
-            made.used.insert(key.clone(), now);
-            return;
-        }
-        made.elsewhere += 1;
-        if made.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY) {
-            tracing::warn!(
-                "the templates make more than {} pairs of log group and stream: {} requests went to the fixed names; hint: \
-                 leave out of the templates what differs from record to record, or raise `distinct_names_max`",
-                self.naming.distinct_max,
-                std::mem::take(&mut made.elsewhere)
-            );
-            made.said = Some(now);
-        }
-        drop(made);
+        self.count_elsewhere(records as u64, now);
         key.clear();
         push_group(&self.naming.group, key);
         key.push(BORDER);
         self.push_fixed_stream(tag, key);
+    }
+
+    #[cold]
+    fn count_elsewhere(&self, records: u64, now: Instant) {
+        let mut made = self.made();
+        made.elsewhere += records;
+        if made.said.is_none_or(|said| now.duration_since(said) >= LOOK_EVERY) {
+            made.said = Some(now);
+            tracing::warn!(
+                "the templates make more than {} pairs of log group and stream: {} records went to the fixed names so far; \
+                 hint: leave out of the templates what differs from record to record, or raise `distinct_names_max`",
+                self.naming.distinct_max,
+                made.elsewhere
+            );
+        }
+    }
+
+    /// Records that went to the fixed names, there being too many others.
+    pub(super) fn elsewhere(&self) -> u64 {
+        self.made().elsewhere
     }
 
     /// Something is sent there.
@@ -273,9 +300,14 @@ mod tests {
         assert_eq!(key(&names, &draft(&long, true)).1.len(), 3 + NAME_CHARS_MAX);
         for (tag, expect) in [("a", "/g\0a"), ("b", "/g\0s"), ("a", "/g\0a")] {
             let mut key = format!("/g\0{tag}");
-            names.admit(tag, &mut key);
+            names.admit(tag, 5, &mut key);
             assert_eq!(key, expect);
         }
+        assert_eq!(names.elsewhere(), 5);
+        let (mut made, start) = (Made::default(), Instant::now());
+        assert!(made.admits("a", 1, start) && !made.admits("b", 1, start));
+        assert!(!made.admits("b", 1, start + LOOK_EVERY - Duration::from_secs(1)), "nobody looks again so soon");
+        assert!(made.admits("b", 1, start + IDLE), "the other one is idle");
         names.touch("/g\0a");
         assert_eq!(split_key("/g\0a"), ("/g", "a"));
     }

@@ -11,6 +11,7 @@ use aws_sdk_cloudwatchlogs::config::{Builder, ConfigBag, Intercept, RuntimeCompo
 use aws_sdk_cloudwatchlogs::types::{LogGroupClass, RejectedLogEventsInfo};
 use aws_sigv4::http_request::SignableBody;
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use std::fmt::Write as _;
@@ -19,18 +20,26 @@ use tokio::sync::OnceCell;
 /// CloudWatch Logs, as one output reaches it.
 #[derive(Debug)]
 pub(super) struct Service {
-    pub(super) aws: Aws,
+    aws: Aws,
+    /// What its calls go through; credentials have a client of their own.
+    http: SharedHttpClient,
     /// A URL; without it that of the region.
-    pub(super) endpoint: Option<String>,
-    pub(super) user_agent: Option<String>,
+    endpoint: Option<String>,
+    user_agent: Option<String>,
     /// Messages are in the embedded metric format.
-    pub(super) emf: bool,
+    emf: bool,
     client: OnceCell<Client>,
 }
 
 impl Service {
-    pub(super) fn new(aws: Aws, endpoint: Option<String>, user_agent: Option<String>, emf: bool) -> Self {
-        Self { aws, endpoint, user_agent, emf, client: OnceCell::new() }
+    pub(super) fn new(
+        aws: Aws,
+        http: SharedHttpClient,
+        endpoint: Option<String>,
+        user_agent: Option<String>,
+        emf: bool,
+    ) -> Self {
+        Self { aws, http, endpoint, user_agent, emf, client: OnceCell::new() }
     }
 
     /// Sends a body that was written before: what the SDK would make of ten thousand events costs more than all else.
@@ -43,7 +52,7 @@ impl Service {
         let call = self.client().await?.put_log_events().log_group_name(group).log_stream_name(stream);
         let prepared = Prepared { body: put.body.clone(), gzip: put.gzip, emf: self.emf };
         let call = call.set_log_events(Some(Vec::new())).customize().interceptor(prepared);
-        let answer = call.send().await.map_err(|error| Failure::of(&error))?;
+        let answer = self.look(call.send().await.map_err(|error| Failure::of(&error))).await?;
         if let Some(why) = answer.rejected_entity_info() {
             tracing::debug!("{group}: the entity was not taken: {why:?}");
         }
@@ -52,7 +61,7 @@ impl Service {
 
     pub(super) async fn create_stream(&self, group: &str, stream: &str) -> Result<(), Failure> {
         let call = self.client().await?.create_log_stream().log_group_name(group).log_stream_name(stream);
-        call.send().await.map(drop).map_err(|error| Failure::of(&error))
+        self.look(call.send().await.map(drop).map_err(|error| Failure::of(&error))).await
     }
 
     pub(super) async fn create_group(&self, group: &str, settings: &GroupSettings) -> Result<(), Failure> {
@@ -63,12 +72,20 @@ impl Service {
         for (key, value) in &settings.tags {
             call = call.tags(key, value);
         }
-        call.send().await.map(drop).map_err(|error| Failure::of(&error))
+        self.look(call.send().await.map(drop).map_err(|error| Failure::of(&error))).await
     }
 
     pub(super) async fn put_retention(&self, group: &str, days: u16) -> Result<(), Failure> {
         let call = self.client().await?.put_retention_policy().log_group_name(group).retention_in_days(days.into());
-        call.send().await.map(drop).map_err(|error| Failure::of(&error))
+        self.look(call.send().await.map(drop).map_err(|error| Failure::of(&error))).await
+    }
+
+    /// Credentials that are not good any more are not used again.
+    async fn look<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if answer.as_ref().is_err_and(Failure::is_of_credentials) {
+            self.aws.forget_credentials().await;
+        }
+        answer
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
@@ -78,7 +95,7 @@ impl Service {
     }
 
     async fn make(&self) -> Result<Client, Failure> {
-        let mut config = Builder::from(self.aws.config().await.map_err(Failure::Aws)?);
+        let mut config = Builder::from(self.aws.config().await.map_err(Failure::Aws)?).http_client(self.http.clone());
         if let Some(endpoint) = &self.endpoint {
             config = config.endpoint_url(endpoint);
         }

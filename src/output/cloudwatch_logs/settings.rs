@@ -4,7 +4,7 @@ use super::body::PUT_BYTES_MAX;
 use super::event::{EVENT_BYTES_MIN, EVENT_OVERHEAD, OnLongEvent};
 use crate::config::{Duration, Report, Section, Size};
 use crate::net::ClientOptions;
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 /// What CloudWatch takes as days of retention.
 const RETENTION_DAYS: [u16; 22] =
@@ -89,11 +89,13 @@ crate::options! {
     deviations {
         "`tls`": "is on, unless it is set to off together with `endpoint`, or `endpoint` is an http:// URL";
         "`region`": "may be left out where AWS_REGION, AWS_DEFAULT_REGION or the profile says it";
+        "`tls.*`": "are about `endpoint`; with one, servers that give credentials are verified as the system says";
         "`sts_endpoint`": "is for `role_arn` alone; the variable AWS_ENDPOINT_URL_STS moves the exchange of the service account's token, too";
         "requests": "are closed when they are full as CloudWatch counts, or after `linger`, not with each flush";
         "long messages": "are split into several events; in Fluent Bit they are cut";
         "values under `log_key`": "that are no text are sent as JSON; in Fluent Bit they lose their first and last character";
         "names that templates make": "have `_` in the place of characters that CloudWatch refuses";
+        "blank lines under `log_key`": "are dropped as there, and counted (`drave_output_dropped_records_total`, `empty_line`)";
         "events that CloudWatch refuses": "as too old or too new are counted with the reason, and kept as dead letters where `storage.dead_letter` says so";
         "log groups": "are made when CloudWatch says that they are missing; a retention is set on those that were made";
     }
@@ -124,6 +126,9 @@ pub(super) fn check(section: &Section, options: &PutOptions, report: &mut Report
             format!("CloudWatch cannot keep events for {days} days"),
             format!("take one of {listed}"),
         );
+    }
+    if options.extra_user_agent.as_ref().is_some_and(|words| HeaderValue::try_from(words).is_err()) {
+        wrong("extra_user_agent", "it cannot stand in a header".into(), "write words of visible characters".into());
     }
     let (least, most) = (EVENT_BYTES_MIN, PUT_BYTES_MAX - EVENT_OVERHEAD);
     if !(least as u64..=most as u64).contains(&options.event_size_max.0) {

@@ -31,7 +31,7 @@ fn a_container_line_becomes_a_put() {
     }
     batch.check_utf8();
     let mut pieces = Pieces::default();
-    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch, 0..2, &mut pieces, &output.limits()), 2);
     assert_eq!(pieces.filled.times, Some((1_709_287_200_500, 1_709_287_201_000)));
     let mut body = Vec::new();
     output.body(&key, &pieces, &mut body);
@@ -40,21 +40,33 @@ fn a_container_line_becomes_a_put() {
 }
 
 #[test]
+fn words_that_no_header_can_hold_are_found_before_the_start() {
+    for (words, good) in [("of-the-test", true), ("a\\tb", true), ("a\\u0007b", false)] {
+        let section = format!(
+            "pipeline: {{outputs: [{{name: cloudwatch_logs, match: '*', log_group_name: g, log_stream_name: s, extra_user_agent: \"{words}\"}}]}}"
+        );
+        let mut report = Report::default();
+        let config = load_text(&section, Syntax::Yaml, &Environment::default(), &mut report);
+        assert_eq!(configure(&config.outputs[0], &mut report).is_some(), good, "{words}: {report}");
+        assert_eq!(report.to_string().contains("`extra_user_agent`"), !good);
+    }
+}
+
+#[test]
 fn rejected_events_are_held_against_their_pieces() {
     let two = r#"{"timestamp":5,"message":"a"},{"timestamp":5,"message":"b"}"#;
-    let pieces = pieces(&[r#"{"timestamp":9,"message":"new"}"#, "", two, r#"{"timestamp":1,"message":"old"}"#]);
+    let pieces = pieces(&[r#"{"timestamp":9,"message":"new"}"#, "", two, r#"{"timestamp":1,"message":"old"}"#, " "]);
     assert_eq!(owners(&pieces), [3, 2, 2, 0]);
     let info = RejectedLogEventsInfo::builder()
         .too_old_log_event_end_index(1)
         .expired_log_event_end_index(0)
         .too_new_log_event_start_index(3)
         .build();
-    let refused: Vec<(usize, String)> =
-        refusals(&info, &owners(&pieces)).into_iter().map(|(number, refusal)| (number, refusal.reason)).collect();
-    assert_eq!(refused, [(3, "too_old".to_owned()), (0, "too_new".to_owned())]);
+    let refused: Vec<_> = refusals(&info, 4).into_iter().map(|(events, refusal)| (events, refusal.reason)).collect();
+    assert_eq!(refused, [(0..1, "too_old".to_owned()), (0..0, "expired".to_owned()), (3..4, "too_new".to_owned())]);
     let wild =
         RejectedLogEventsInfo::builder().too_old_log_event_end_index(99).too_new_log_event_start_index(-1).build();
-    assert_eq!(refusals(&wild, &owners(&pieces)).len(), 8, "no index leads out of the put");
-    let empty: Vec<usize> = without_message(&pieces).into_iter().map(|(number, _)| number).collect();
-    assert_eq!(empty, [1]);
+    assert!(refusals(&wild, 4).iter().all(|(events, _)| *events == (0..4)), "no index leads out of the put");
+    let (refused, empty) = without_event(&pieces);
+    assert_eq!((refused.into_iter().map(|(number, _)| number).collect::<Vec<_>>(), empty), (vec![1], Box::from([4])));
 }

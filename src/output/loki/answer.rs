@@ -9,15 +9,13 @@
 //! ```
 //! (Loki 3: `pkg/validation/validate.go`, `pkg/ingester/stream.go`.)
 
-use super::body::entries;
+use super::asked::{Asked, Labels};
 use super::piece::Entry;
 use crate::output::{Outcome, Pieces, Refusal, endpoint};
-use crate::record::json_read;
 use crate::record::time::{Rfc3339, days_from_civil};
 use http::HeaderMap;
-use regex::{Captures, Regex};
-use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use regex::{Captures, Match, Regex};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 const SECOND: i64 = 1_000_000_000;
@@ -50,22 +48,25 @@ pub(super) fn judge(status: u16, headers: &HeaderMap, body: &[u8], pieces: &Piec
 
 fn refused(text: &str, body: &[u8], pieces: &Pieces) -> Outcome {
     let message = endpoint::answered(400, body);
-    let entries: Vec<Entry<'_>> = entries(pieces).collect();
-    let named = Named::read(text, &entries);
+    let asked = Asked::of(pieces);
+    let named = Named::read(text, &asked);
     if !named.understood {
         return Outcome::Refused { cause: "http_400".into(), message };
     }
     let refusal = Refusal { reason: "http_400".into(), message };
-    let left = entries.len() - named.entries.len();
+    let again: Vec<usize> = named.again.difference(&named.entries).copied().collect();
+    let left = asked.entries.len() - named.entries.len() - again.len();
     let unnamed = Some((named.unnamed.min(left), refusal.clone())).filter(|(count, _)| *count > 0);
     let refused = named.entries.into_iter().map(|index| (index, refusal.clone())).collect();
-    Outcome::Partly { again: Vec::new(), refused, unnamed }
+    Outcome::Partly { again, refused, unnamed, empty: Box::default() }
 }
 
 /// The entries that an answer is about.
 #[derive(Debug, Default)]
 struct Named {
     entries: BTreeSet<usize>,
+    /// Of these the time was no fault of theirs: there were too many at once.
+    again: BTreeSet<usize>,
     /// Told by number only.
     unnamed: usize,
     /// Anything in it was understood.
@@ -80,7 +81,10 @@ macro_rules! pattern {
 }
 
 pattern!(AGE, r"stream '(?<stream>\{.*?\})' has timestamp too (?<age>old|new): (?<time>[-0-9T:.]+Z)");
-pattern!(IGNORED, r"entry with timestamp (?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \+0000 UTC ignored");
+pattern!(
+    IGNORED,
+    r"entry with timestamp (?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \+0000 UTC ignored(?:, reason: '(?<why>[^',]*))?"
+);
 pattern!(BEHIND, r"too far behind.*?oldest acceptable timestamp is: (?<time>[-0-9T:.]+Z)");
 pattern!(TOTAL, r"total ignored: (?<count>\d+) out of \d+ for stream: (?<stream>\{.*\})");
 pattern!(LONG, r"(?i)max entry size '(?<max>\d+)' bytes exceeded for stream '(?<stream>\{.*?\})'");
@@ -94,116 +98,117 @@ pattern!(
 );
 
 impl Named {
-    fn read(text: &str, entries: &[Entry<'_>]) -> Self {
+    /// An answer of 1 MiB holds thousands of errors, most of them alike but for one word: each is looked for once.
+    fn read(text: &str, asked: &Asked<'_>) -> Self {
         let mut named = Self::default();
-        AGE.captures_iter(text).for_each(|found| named.age(&found, entries));
-        named.behind(text, entries);
-        for found in LONG.captures_iter(text) {
-            let max = found["max"].parse().unwrap_or(usize::MAX);
-            named.of_stream(&found["stream"], entries, |entry| entry.line.len() > max);
+        named.age(text, asked);
+        named.behind(text, asked);
+        let long: BTreeSet<_> = LONG.captures_iter(text).map(|f| (f.name("stream"), f.name("max"))).map(both).collect();
+        for (stream, max) in long {
+            let max = max.parse().unwrap_or(usize::MAX);
+            named.of_stream(stream, asked, |entry| entry.line.len() > max);
         }
-        for found in STREAM.captures_iter(text) {
-            let stream = ["a", "b", "c"].into_iter().find_map(|name| found.name(name)).map_or("", |m| m.as_str());
-            named.of_stream(stream, entries, |_| true);
+        let of_streams = STREAM
+            .captures_iter(text)
+            .map(|found| ["a", "b", "c"].into_iter().find_map(|name| found.name(name)).map_or("", |m| m.as_str()));
+        for stream in of_streams.collect::<BTreeSet<_>>() {
+            named.of_stream(stream, asked, |_| true);
         }
-        for found in METADATA.captures_iter(text) {
-            let limit = |name| found.name(name).and_then(|m| m.as_str().parse::<usize>().ok());
-            named.of_stream(&found["stream"], entries, |entry| match (limit("bytes"), limit("count")) {
-                (Some(max), _) => text_bytes(entry.metadata) > max,
-                (_, Some(max)) => members(entry.metadata).len() > max,
-                _ => !entry.metadata.is_empty(),
-            });
-        }
+        named.metadata(text, asked);
         // It says no, so there is one at least.
-        if named.understood && named.entries.is_empty() {
+        if named.understood && named.entries.is_empty() && named.again.is_empty() {
             named.unnamed = named.unnamed.max(1);
         }
         named
     }
 
-    /// What is too old, or too new, is so for all streams of a tenant. Times are told in whole seconds.
-    fn age(&mut self, found: &Captures<'_>, entries: &[Entry<'_>]) {
-        let Some(time) = Rfc3339::default().parse(found["time"].as_bytes()) else { return };
-        self.understood = true;
-        let is_meant = |entry: &Entry<'_>| match &found["age"] {
-            "old" => entry.time_ns < time + SECOND,
-            _ => entry.time_ns >= time,
-        };
-        self.entries.extend(indices(entries, is_meant));
+    /// What is too old, or too new, is so for all streams of a tenant: the widest of these bounds. Times are told in whole seconds.
+    fn age(&mut self, text: &str, asked: &Asked<'_>) {
+        let (mut old, mut new) = (i64::MIN, i64::MAX);
+        for found in AGE.captures_iter(text) {
+            let Some(time) = Rfc3339::default().parse(found["time"].as_bytes()) else { continue };
+            self.understood = true;
+            match &found["age"] {
+                "old" => old = old.max(time.saturating_add(SECOND)),
+                _ => new = new.min(time),
+            }
+        }
+        if (old, new) != (i64::MIN, i64::MAX) {
+            let is_meant = |(_, entry): &(usize, &Entry<'_>)| entry.time_ns < old || entry.time_ns >= new;
+            self.entries.extend(asked.entries.iter().enumerate().filter(is_meant).map(|(index, _)| index));
+        }
     }
 
-    /// Entries that are too far behind the newest of their stream: some with their time, the others by their number. Most of those are older
-    /// than what is told to be acceptable.
-    fn behind(&mut self, text: &str, entries: &[Entry<'_>]) {
+    /// Entries that are too far behind the newest of their stream, or too many at once: some with their time, the others by their number.
+    /// Most of those are older than what is told to be acceptable.
+    fn behind(&mut self, text: &str, asked: &Asked<'_>) {
         let mut before = 0;
         for total in TOTAL.captures_iter(text) {
             self.understood = true;
             let part = &text[before..total.get_match().start()];
             before = total.get_match().end();
-            let count = total["count"].parse().unwrap_or(0);
-            let stream = Labels::read(&total["stream"]);
-            let of_stream: Vec<usize> = indices(entries, |entry| stream.holds(entry.labels)).collect();
-            let times: Vec<i64> = IGNORED.captures_iter(part).filter_map(|found| go_time(&found["time"])).collect();
-            let mut meant: Vec<usize> =
-                of_stream.iter().copied().filter(|index| times.contains(&entries[*index].time_ns)).collect();
-            if let Some(oldest) =
-                BEHIND.captures(part).and_then(|found| Rfc3339::default().parse(found["time"].as_bytes()))
-            {
-                let older = of_stream.iter().rev().filter(|index| entries[**index].time_ns < oldest);
-                let more: Vec<usize> = older.copied().filter(|index| !meant.contains(index)).collect();
-                meant.extend(more);
+            let count: usize = total["count"].parse().unwrap_or(0);
+            let of_stream = asked.of_stream(&Labels::read(&total["stream"]));
+            let (mut late, mut throttled) = (HashSet::new(), HashSet::new());
+            for found in IGNORED.captures_iter(part) {
+                let is_throttled = found.name("why").is_some_and(|why| why.as_str().contains("rate limit"));
+                let times = if is_throttled { &mut throttled } else { &mut late };
+                times.extend(go_time(&found["time"]));
             }
-            meant.truncate(count);
-            self.unnamed += count - meant.len();
+            let with = |times: &HashSet<i64>| {
+                let is_meant = |index: &&usize| times.contains(&asked.entries[**index].time_ns);
+                of_stream.iter().filter(is_meant).copied().take(count).collect::<BTreeSet<usize>>()
+            };
+            let again = with(&throttled);
+            let mut meant: BTreeSet<usize> = with(&late).difference(&again).copied().collect();
+            let oldest = BEHIND.captures(part).and_then(|f| Rfc3339::default().parse(f["time"].as_bytes()));
+            for index in
+                of_stream.iter().rev().filter(|index| oldest.is_some_and(|o| asked.entries[**index].time_ns < o))
+            {
+                if meant.len() + again.len() < count && !again.contains(index) {
+                    meant.insert(*index);
+                }
+            }
+            self.unnamed += count.saturating_sub(meant.len() + again.len());
             self.entries.extend(meant);
+            self.again.extend(again);
         }
     }
 
-    fn of_stream(&mut self, stream: &str, entries: &[Entry<'_>], is_meant: impl Fn(&Entry<'_>) -> bool) {
-        let stream = Labels::read(stream);
-        let meant: Vec<usize> = indices(entries, |entry| is_meant(entry) && stream.holds(entry.labels)).collect();
+    fn metadata(&mut self, text: &str, asked: &Asked<'_>) {
+        let limit = |found: &Captures<'_>, name| found.name(name).and_then(|m| m.as_str().parse::<usize>().ok());
+        let told: BTreeSet<(String, Option<usize>, Option<usize>)> = METADATA
+            .captures_iter(text)
+            .map(|found| (found["stream"].to_owned(), limit(&found, "bytes"), limit(&found, "count")))
+            .collect();
+        if told.is_empty() {
+            return;
+        }
+        let sizes = asked.metadata_sizes();
+        for (stream, bytes, count) in told {
+            self.of_stream(&stream, asked, |entry| {
+                let size = sizes.get(entry.metadata).copied().unwrap_or_default();
+                match (bytes, count) {
+                    (Some(max), _) => size.bytes > max,
+                    (_, Some(max)) => size.count > max,
+                    _ => !entry.metadata.is_empty(),
+                }
+            });
+        }
+    }
+
+    fn of_stream(&mut self, stream: &str, asked: &Asked<'_>, is_meant: impl Fn(&Entry<'_>) -> bool) {
+        let mut meant = asked.of_stream(&Labels::read(stream));
+        meant.retain(|index| is_meant(&asked.entries[*index]));
         self.understood = true;
         self.unnamed += usize::from(meant.is_empty());
         self.entries.extend(meant);
     }
 }
 
-fn indices<'e>(entries: &'e [Entry<'_>], wanted: impl Fn(&Entry<'_>) -> bool + 'e) -> impl Iterator<Item = usize> + 'e {
-    entries.iter().enumerate().filter(move |(_, entry)| wanted(entry)).map(|(index, _)| index)
-}
-
-/// The labels of a stream as an answer writes them: sorted, and maybe with one that Loki found itself.
-struct Labels(Vec<(String, String)>);
-
-impl Labels {
-    fn read(text: &str) -> Self {
-        pattern!(LABEL, r#"([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)""#);
-        let label = |found: Captures<'_>| (found[1].to_owned(), unescaped(&found[2]));
-        Self(LABEL.captures_iter(text).map(label).collect())
-    }
-
-    /// Are these an entry's labels?
-    fn holds(&self, labels: &[u8]) -> bool {
-        let is_there = |name: &str, value: &Value| self.0.iter().any(|(n, v)| n == name && value.as_str() == Some(v));
-        members(labels).iter().all(|(name, value)| is_there(name, value))
-    }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut out = Vec::new();
-    match json_read::unescape(text.as_bytes(), &mut out) {
-        Some(()) => String::from_utf8_lossy(&out).into_owned(),
-        None => text.to_owned(),
-    }
-}
-
-fn members(json: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(json).unwrap_or_default()
-}
-
-/// Bytes of names and values, as Loki counts them.
-fn text_bytes(json: &[u8]) -> usize {
-    members(json).iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
+fn both<'t>((a, b): (Option<Match<'t>>, Option<Match<'t>>)) -> (&'t str, &'t str) {
+    let text = |found: Option<Match<'t>>| found.map_or("", |found| found.as_str());
+    (text(a), text(b))
 }
 
 /// `2024-03-01 10:00:00.123456789` in UTC, as Go prints times.
@@ -273,7 +278,7 @@ mod tests {
             (format!("stream '{web}' has structured metadata too large: '15' bytes, limit: '8' bytes"), vec![2], 0),
             (format!("stream '{web}' includes structured metadata, but this feature is disallowed"), vec![2], 0),
         ] {
-            let Outcome::Partly { again, refused, unnamed: other } =
+            let Outcome::Partly { again, refused, unnamed: other, .. } =
                 judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
             else {
                 panic!("{text}")
@@ -298,6 +303,47 @@ mod tests {
             assert_eq!((lasting, cause), (expect, format!("http_{status}")));
             assert!(message.contains("why"), "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_throttled_among_late_entries_is_sent_again() {
+        let web = r#"{app="w\"eb", job="x"}"#;
+        let text = format!(
+            "entry with timestamp 2024-03-01 10:00:00.000000005 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: 2024-03-01T10:00:00Z, oldest acceptable timestamp is: 2024-03-01T10:00:01Z',\n\
+             entry with timestamp 2024-03-01 10:00:10 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest for stream {web} totaling 1B, consider splitting a stream',\n\
+             user 'fake', total ignored: 2 out of 3 for stream: {web}"
+        );
+        let Outcome::Partly { again, refused, unnamed, .. } = judge(400, &HeaderMap::new(), text.as_bytes(), &pieces())
+        else {
+            panic!("{text}")
+        };
+        assert_eq!((again, refused.len(), refused[0].0, unnamed.is_none()), (vec![2], 1, 0, true));
+    }
+
+    /// As many errors as an answer holds, about as many entries as a request holds.
+    #[test]
+    fn an_answer_of_many_errors_is_read_in_a_moment() {
+        let (mut pieces, mut text) = (Pieces::default(), String::new());
+        let metadata = r#"{"pod":"web-1","trace":"0123456789abcdef"}"#;
+        for n in 0..5000 {
+            push_head(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes(), AT + n);
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+            text += &format!(
+                "stream '{{app=\"a{n}\", service_name=\"a{n}\"}}' has structured metadata too large: '{}' bytes, limit: '8' bytes\n",
+                n + 40
+            );
+            text += &format!(
+                "entry for stream '{{app=\"a{n}\"}}' has timestamp too old: 2024-02-01T10:00:{:02}Z, oldest\n",
+                n % 60
+            );
+        }
+        let begin = std::time::Instant::now();
+        let Outcome::Partly { refused, .. } = judge(400, &HeaderMap::new(), text.as_bytes(), &pieces) else {
+            panic!("partly")
+        };
+        assert_eq!(refused.len(), 5000);
+        // One look at each entry for each error takes minutes.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::piece::{self, Entry};
 use crate::output::Pieces;
 use crate::record::{json, json_read};
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const BILLION: i64 = 1_000_000_000;
 
@@ -29,8 +30,12 @@ pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-/// Neighbours are of one stream more often than not.
-fn streams(pieces: &Pieces) -> Vec<Stream<'_>> {
+/// Of a stream whose oldest entry is so old Loki may refuse entries as too far behind: half of what it takes.
+const LATE_NS: i64 = 30 * 60 * BILLION;
+
+/// Neighbours are of one stream more often than not. The stream of which Loki is likeliest to refuse something is the last: of the others
+/// it would not say it (Loki 3: `pkg/ingester/instance.go`, `Push` returns what came of the last).
+fn streams(pieces: &Pieces, now_ns: i64) -> Vec<Stream<'_>> {
     let mut streams: Vec<Stream<'_>> = Vec::new();
     let mut by_labels: HashMap<&[u8], usize> = HashMap::new();
     let mut last = 0;
@@ -43,14 +48,33 @@ fn streams(pieces: &Pieces) -> Vec<Stream<'_>> {
         }
         streams[last].entries.push(entry);
     }
+    if let Some(at) = at_risk(&streams, now_ns) {
+        let last = streams.remove(at);
+        streams.push(last);
+    }
     streams
+}
+
+/// In a backlog that with the oldest entry, else that with the most bytes: it comes first to the limit of a stream.
+fn at_risk(streams: &[Stream<'_>], now_ns: i64) -> Option<usize> {
+    let oldest = |stream: &Stream<'_>| stream.entries.iter().map(|entry| entry.time_ns).min().unwrap_or(i64::MAX);
+    let bytes = |stream: &Stream<'_>| stream.entries.iter().map(|entry| entry.line.len()).sum::<usize>();
+    let late = streams.iter().enumerate().min_by_key(|(_, stream)| oldest(stream))?;
+    if oldest(late.1) < now_ns.saturating_sub(LATE_NS) {
+        return Some(late.0);
+    }
+    streams.iter().enumerate().max_by_key(|(_, stream)| bytes(stream)).map(|(at, _)| at)
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 
 /// Appends a `PushRequest`.
 pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
     out.reserve(pieces.bytes.len());
     let (mut metadata, mut sizes) = (Metadata::default(), Vec::new());
-    for stream in streams(pieces) {
+    for stream in streams(pieces, now_ns()) {
         let labels = label_text(stream.labels);
         metadata.clear();
         sizes.clear();
@@ -139,7 +163,7 @@ fn label_text(labels: &[u8]) -> String {
 pub(super) fn push_json(pieces: &Pieces, out: &mut Vec<u8>) {
     out.reserve(pieces.bytes.len());
     out.extend_from_slice(b"{\"streams\":[");
-    for (index, stream) in streams(pieces).iter().enumerate() {
+    for (index, stream) in streams(pieces, now_ns()).iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"stream\":" } else { b",{\"stream\":" });
         out.extend_from_slice(stream.labels);
         out.extend_from_slice(b",\"values\":[");
@@ -241,6 +265,22 @@ mod tests {
             r#"{"stream":{"app":"d\"b","n":"1"},"values":[["-1","q\"\n",{"pod":"db-0"}],["1709287200123456789",""]]}"#,
         ];
         assert_eq!(String::from_utf8_lossy(&out), format!("{{\"streams\":[{}]}}", streams.join(",")));
+    }
+
+    #[test]
+    fn the_stream_that_something_may_be_refused_of_is_the_last() {
+        let (a, b, c) = (r#"{"app":"a"}"#, r#"{"app":"b"}"#, r#"{"app":"c"}"#);
+        let (now, hour) = (1_709_287_200 * BILLION, 3600 * BILLION);
+        for (list, expect) in [
+            ([(a, "", now, "much more text"), (b, "", now - 9, "x"), (c, "", now, "y")], [b, c, a]),
+            ([(a, "", now - hour, "x"), (b, "", now, "much more text"), (c, "", now - hour + 1, "y")], [b, c, a]),
+            ([(a, "", now, "x"), (b, "", now, "y"), (c, "", now, "z")], [a, b, c]),
+        ] {
+            let pieces = pieces(&list);
+            let order: Vec<&[u8]> = streams(&pieces, now).iter().map(|stream| stream.labels).collect();
+            assert_eq!(order, expect.map(str::as_bytes));
+        }
+        assert!(streams(&Pieces::default(), now).is_empty());
     }
 
     #[test]

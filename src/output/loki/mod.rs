@@ -14,6 +14,7 @@
 //! A request holds entries of many streams. It is protobuf in Snappy, or with `compress gzip` JSON.
 
 mod answer;
+mod asked;
 mod body;
 mod key_value;
 mod labels;
@@ -35,6 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use labels::{Change, Labels, Scratch};
 use line::{Line, LineFormat, SingleKey, TextAlone};
 use sources::{Known, Sources};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -125,6 +127,7 @@ crate::options! {
         "the wire format": "is protobuf in Snappy unless `compress gzip` asks for JSON: it costs a fraction";
         "requests": "hold the streams of many files, by size (`batch_bytes_max`) and time (`linger`), not one for each chunk and tag, nor a stream for each record";
         "400": "counts the entries that Loki names as refused (`http_400`); there the whole chunk counts as lost";
+        "204": "does not say that all is there: Loki tells of the last stream of a request only, what it refuses of others for being late or too much is lost without a word. So the stream that this is likeliest of is the last of each request";
         "260": "the answer for a blocked tenant is a loss, which is counted as refused and said; there it is success";
         "413": "splits the request until it is taken";
         "names of `labels`": "are made valid as those of `label_keys` are, or Loki would refuse the stream";
@@ -140,7 +143,7 @@ const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 const LATE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Capacity above which the memory of a body is not kept.
-const PLAIN_BYTES_MAX: usize = 4 << 20;
+const SCRATCH_BYTES_MAX: usize = 4 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -172,10 +175,10 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         let mut line = Line::new(options.line_format, options.drop_single_key);
         labels.used().chain(&removed).for_each(|accessor| line.remove(accessor));
         let working = Mutex::new(Working::new(options.streams_max as usize));
-        let plain = Mutex::default();
+        let scratch = Mutex::default();
         let client = endpoint::client("loki", &client, context)?;
         let tenant_key = tenant_key.into_iter().next();
-        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, plain }))
+        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, scratch }))
     }))
 }
 
@@ -209,10 +212,10 @@ struct Loki {
     client: Client,
     headers: HeaderMap,
     url: Uri,
-    /// Taken once per batch.
+    /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
-    /// The memory of the last body before compression.
-    plain: Mutex<Vec<u8>>,
+    /// The memory of the last body before compression, and of what compression wrote.
+    scratch: Mutex<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What encoding needs to remember.
@@ -363,10 +366,10 @@ impl Output for Loki {
         self.push(batch, record, &mut self.begin(batch, working), out);
     }
 
-    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let working = &mut *lock(&self.working);
         let mut pass = self.begin(batch, working);
-        for record in from..batch.records.len() {
+        for record in records.clone() {
             self.push(batch, record, &mut pass, &mut pieces.bytes);
             let source_bytes = batch.records[record].bytes;
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
@@ -374,16 +377,20 @@ impl Output for Loki {
                 return record + 1;
             }
         }
-        batch.records.len()
+        records.end
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
-        let mut plain = std::mem::take(&mut *lock(&self.plain));
+        let (mut plain, mut packed) = std::mem::take(&mut *lock(&self.scratch));
         plain.clear();
+        packed.clear();
         match self.options.compress {
             Compress::Snappy => {
                 body::push_protobuf(pieces, &mut plain);
-                snappy(&plain, body);
+                // Snappy asks for more room than its input takes, and uses a part of it: a body that is under way has no more than that.
+                snappy(&plain, &mut packed);
+                body.reserve_exact(packed.len());
+                body.extend_from_slice(&packed);
             }
             Compress::Gzip => {
                 body::push_json(pieces, &mut plain);
@@ -391,8 +398,8 @@ impl Output for Loki {
             }
             Compress::None => body::push_json(pieces, body),
         }
-        if plain.capacity() <= PLAIN_BYTES_MAX {
-            *lock(&self.plain) = plain;
+        if plain.capacity().max(packed.capacity()) <= SCRATCH_BYTES_MAX {
+            *lock(&self.scratch) = (plain, packed);
         }
     }
 

@@ -70,7 +70,9 @@ fn encoded(output: &dyn Output, batch: &Batch) -> Pieces {
     // In two steps, as when a request is full in the middle.
     for records_max in [batch.records.len() / 2, usize::MAX] {
         let limits = Limits { records_max: records_max.max(1), ..output.limits() };
-        from = if from < batch.records.len() { output.encode_some(batch, from, &mut pieces, &limits) } else { from };
+        if from < batch.records.len() {
+            from = output.encode_some(batch, from..batch.records.len(), &mut pieces, &limits);
+        }
     }
     pieces
 }

@@ -3,14 +3,16 @@
 //! ```text
 //! {"took":7,"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"type":"mapper_parsing_exception",…}}}]}
 //!                                            stored                               refused: the document is to blame
-//! 409 of a document with an id of its own: stored before      429, 5xx: again      blocks, rights, indices: again, seldom, and said
+//! 409 of a document with an id: stored before                 429, 5xx: again      blocks, rights, indices: again, seldom, and said
 //! ```
 
+use super::items::{Whole, each_item};
 use crate::net::retry_after;
 use crate::output::{Outcome, Refusal};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// Where `"errors":false` stands in an answer, if it does.
@@ -20,7 +22,7 @@ const SAID_BYTES_MAX: usize = 300;
 
 /// What is to be known of the request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     pub(super) records: usize,
     /// There are credentials in it.
     pub(super) with_login: bool,
@@ -28,12 +30,16 @@ pub(super) struct Asked {
     pub(super) signed: bool,
     /// Documents are changed, not made.
     pub(super) is_update: bool,
+    /// Records bring their ids: two of them may bring the same.
+    pub(super) brings_ids: bool,
+    /// Counts those whose id was there before.
+    pub(super) ids_taken: &'a AtomicU64,
     /// The answer was longer than what is kept of one.
     pub(super) cut: bool,
 }
 
 /// Reads an answer.
-pub(super) fn judge(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
+pub(super) fn judge(asked: Asked<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     match status {
         200..=299 if asked.cut && asked.records > 1 => Outcome::TooLarge,
         200..=299 => judge_items(asked, body),
@@ -42,18 +48,18 @@ pub(super) fn judge(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8])
     }
 }
 
-fn judge_whole(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
+fn judge_whole(asked: Asked<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     let said = said_by(body);
     let after = || headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| retry_after(text, SystemTime::now()));
     let setting = SETTINGS.iter().find(|(words, _)| said.contains(words)).map(|(_, hint)| *hint);
     let (hint, lasting) = match status {
         408 | 425 | 429 | 500..=599 => ("", setting.is_some()),
         401 if asked.with_login => ("the user, password or key is not known there", true),
-        401 => ("security is on there: set `http_user` and `http_passwd`, `http_api_key`, or `aws_auth on`", true),
-        403 if asked.signed => (
+        401 | 403 if asked.signed => (
             "the role needs es:ESHttpPost (aoss:APIAccessAll) and a place in the access policy; expired credentials and a wrong clock look the same",
             true,
         ),
+        401 => ("security is on there: set `http_user` and `http_passwd`, `http_api_key`, or `aws_auth on`", true),
         403 => ("the user needs the rights to write and to create these indices; AWS wants `aws_auth on`", true),
         404 | 405 => ("is that OpenSearch or Elasticsearch? check `host`, `port` and `path`", true),
         300..=399 => ("redirects are not followed, put the final address into `host` and `port`", true),
@@ -69,7 +75,7 @@ fn judge_whole(asked: Asked, status: u16, headers: &HeaderMap, body: &[u8]) -> O
 }
 
 /// What the configuration of either side is to blame for: words of the server, and the remedy.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("unknown parameter [_type]", "this server takes no types: set `suppress_type_name on`"),
     ("more than 1 type", "the index has documents of another `type`; set `suppress_type_name on`, or that type"),
     (
@@ -93,28 +99,26 @@ const SETTINGS: [(&str, &str); 12] = [
         "the index has documents of another `type`; set `suppress_type_name on`, or that type",
     ),
     ("no write index is defined", "the alias needs an index with is_write_index"),
+    (
+        "number of documents in the index cannot exceed",
+        "a shard of the index is full: roll it over, or give it more shards",
+    ),
     ("Document ID is not supported", "this collection takes no ids: set `generate_id off` and leave `id_key` out"),
 ];
 
-fn judge_items(asked: Asked, body: &[u8]) -> Outcome {
+fn judge_items(asked: Asked<'_>, body: &[u8]) -> Outcome {
     if has_no_errors(body) {
         return Outcome::Delivered;
     }
-    let answer: Value = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        Err(_) => return not_search(body),
-    };
-    let items = match (&answer["errors"], &answer["items"]) {
-        (Value::Bool(false), _) => return Outcome::Delivered,
-        (_, Value::Array(items)) if items.len() == asked.records => items,
-        _ => return not_search(body),
-    };
     let mut found = Found::default();
-    for (index, item) in items.iter().enumerate() {
-        let Some(item) = item.as_object().and_then(|item| item.values().next()) else { return not_search(body) };
-        found.add(index, item, asked);
+    match each_item(body, |index, item| found.add(index, item, asked)) {
+        Ok(Whole { errors: Some(false), .. }) => Outcome::Delivered,
+        Ok(Whole { items: Some(count), .. }) if count == asked.records => {
+            asked.ids_taken.fetch_add(found.taken, Ordering::Relaxed);
+            found.outcome(asked.records)
+        }
+        _ => not_search(body),
     }
-    found.outcome(asked.records)
 }
 
 /// The head of nearly every answer says that all is well.
@@ -139,17 +143,19 @@ struct Found {
     why: Option<(String, String, Option<&'static str>)>,
     /// One of them needs no help but time.
     passes: bool,
+    /// Documents whose id was there.
+    taken: u64,
 }
 
 impl Found {
-    fn add(&mut self, index: usize, item: &Value, asked: Asked) {
+    fn add(&mut self, index: usize, item: &Value, asked: Asked<'_>) {
         let status = item["status"].as_u64().unwrap_or_default();
         let error = &item["error"];
         let kind = error["type"].as_str().unwrap_or_default();
         match status {
             200..=299 => {}
-            // It is there: an attempt before stored it, and its answer was lost.
-            409 if !asked.is_update => {}
+            // It is there: an attempt before stored it, and its answer was lost; or it is another record's.
+            409 if !asked.is_update => self.taken += u64::from(asked.brings_ids),
             _ => match class(status, kind, error) {
                 Class::Again => self.again(index, status, error, None),
                 Class::Kept(hint) => self.again(index, status, error, Some(hint)),
@@ -181,7 +187,7 @@ impl Found {
                 }
             }
             _ if self.again.is_empty() && self.refused.is_empty() => Outcome::Delivered,
-            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None },
+            _ => Outcome::Partly { again: self.again, refused: self.refused, unnamed: None, empty: Box::default() },
         }
     }
 }

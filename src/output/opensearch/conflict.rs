@@ -5,7 +5,7 @@
 //!   ─▶ {"@timestamp":…,"stream":"stdout","kubernetes":{…},"drave.conflict":"log_processed.user","drave.fields":"{\"log_processed\":…}"}
 //! ```
 //! Only the first field that does not fit is named by the server. So with a map all maps go, with a value all values; what the
-//! container's line and its pod gave stays, unless it is to blame itself.
+//! container's line and its pod gave stays, unless it is to blame itself. Numbers of more digits than 64 bits hold are rounded.
 
 use crate::record::time::civil_text;
 use serde_json::{Map, Value};
@@ -14,6 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What a record has beside what is merged into it.
 const OWN_KEYS: [&str; 8] = ["time", "stream", "_p", "logtag", "log", "message", "drave.truncated", "drave_truncated"];
 const PODS: &str = "kubernetes";
+/// Names that servers keep for themselves: no document may have them.
+const NOT_THEIRS: [&str; 5] = ["_id", "_index", "_routing", "_source", "_type"];
 
 /// How these documents are written.
 #[derive(Debug)]
@@ -64,7 +66,8 @@ impl SecondForm {
         for key in document.keys().cloned().collect::<Vec<_>>() {
             let value = &document[&key];
             let is_own = OWN_KEYS.contains(&key.as_str()) || self.kept.contains(&key) || is_map && key != PODS;
-            let stays = top.as_ref() != Some(&key) && (key == PODS || is_own && is_plain(value));
+            let is_allowed = top.as_ref() != Some(&key) && !NOT_THEIRS.contains(&key.as_str());
+            let stays = is_allowed && (key == PODS || is_own && is_plain(value));
             if !stays
                 && key != PODS
                 && let Some(value) = document.shift_remove(&key)

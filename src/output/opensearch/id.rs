@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! 018df974d57b-5d41402abc4b2a76b971
-//! │            └ hash of node, file, tag, the file's first line, the record's first byte in it, and its number among those of that byte;
-//! │              of a record that brings no time also its text
+//! │            └ hash of node, file, tag, the file's first line, the record's first byte in it, how many bytes it is made of, and its
+//! │              number among those of that byte; of a record that brings no time also its text
 //! └ the record's time in milliseconds: look-ups pass over whole segments; zeros for a record that brings no time
 //! ```
 //! All of that is the same when a restart reads the record again, also from a compressed copy of its file.
 
-use crate::record::{Accessor, Batch, json};
+use crate::record::{Accessor, Batch, Found};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// Where ids come from.
@@ -47,7 +47,7 @@ impl IdMaker {
             Self::Key(accessor) => {
                 if let Some(id) = text_of(accessor, batch, record) {
                     out.extend_from_slice(b",\"_id\":");
-                    json::push_string(out, id.as_bytes());
+                    id.push_json(out);
                 }
             }
             Self::Place { node } => {
@@ -70,11 +70,9 @@ impl IdMaker {
 }
 
 /// Ids are texts; what is none, and the empty one, is no id.
-fn text_of(accessor: &Accessor, batch: &Batch, record: usize) -> Option<String> {
-    let found = accessor.find(batch, record).filter(|found| found.is_string())?;
-    let mut id = String::new();
-    found.push_text(&mut id);
-    (!id.is_empty()).then_some(id)
+fn text_of<'b>(accessor: &Accessor, batch: &'b Batch, record: usize) -> Option<Found<'b>> {
+    let is_id = |found: &Found<'_>| found.is_string() && !matches!(found, Found::Text(b"") | Found::Json(b"\"\""));
+    accessor.find(batch, record).filter(is_id)
 }
 
 fn origin_of(node: &str, batch: &Batch) -> Origin {
@@ -93,9 +91,11 @@ fn push_place(out: &mut Vec<u8>, batch: &Batch, record: usize, origin: Origin) {
     let own = &batch.records[record];
     let before = batch.records[..record].iter().rev();
     let number = before.take_while(|other| other.offset == own.offset).count();
-    let mut place = [0; 16];
+    let mut place = [0; 20];
     place[..8].copy_from_slice(&own.offset.to_le_bytes());
-    place[8..].copy_from_slice(&(number as u64).to_le_bytes());
+    place[8..16].copy_from_slice(&(number as u64).to_le_bytes());
+    // A trace that was sent without its last lines is another record than the whole one that a restart finds.
+    place[16..].copy_from_slice(&own.bytes.to_le_bytes());
     let (millis, text) = match own.time_ns {
         // The time of reading is another one the next time. Without a time a file that is written anew has other lines in the same place.
         time_ns if time_ns == batch.reading.time_ns => {
@@ -172,6 +172,9 @@ mod tests {
             [false, false, false, true],
             "only its time tells a record from one that stood there before"
         );
+        let mut longer = batch("/a/0.log", "t", 1, &records[..1]);
+        longer.records[0].bytes = 70;
+        assert!(all.insert(ids("n", &longer).remove(0)), "with further lines joined to it it is another record");
         let late = batch("/a/0.log", "t", 1, &records[..2]);
         assert_eq!(
             ids("n", &late),

@@ -22,6 +22,7 @@ mod document;
 mod hosts;
 mod id;
 mod index;
+mod items;
 mod options;
 mod server;
 mod signer;
@@ -42,7 +43,9 @@ use http::{HeaderMap, Method};
 use id::IdMaker;
 use options::{AwsOptions, AwsService, Compress, LoginOptions, OnMappingConflict, SearchOptions};
 use signer::Signer;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Of an answer, which lists every document: about 30 bytes for each that was stored.
@@ -102,6 +105,7 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
             hosts,
             with_login,
             is_plain,
+            ids_taken: AtomicU64::new(0),
         }))
     }))
 }
@@ -171,6 +175,8 @@ struct OpenSearch {
     with_login: bool,
     /// No TLS is spoken.
     is_plain: bool,
+    /// Records whose id was that of a document before.
+    ids_taken: AtomicU64,
 }
 
 impl Output for OpenSearch {
@@ -188,6 +194,10 @@ impl Output for OpenSearch {
         Needs { text: true }
     }
 
+    fn changed_records(&self) -> Vec<(&'static str, u64)> {
+        vec![("id_taken", self.ids_taken.load(Ordering::Relaxed))]
+    }
+
     fn keys_records(&self) -> bool {
         self.options.write_operation.is_update()
     }
@@ -202,9 +212,9 @@ impl Output for OpenSearch {
         self.documents.push(out, batch, record, &mut Recent::default());
     }
 
-    fn encode_some(&self, batch: &Batch, from: usize, pieces: &mut Pieces, limits: &Limits) -> usize {
+    fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let mut recent = Recent::default();
-        for record in from..batch.records.len() {
+        for record in records.clone() {
             self.documents.push(&mut pieces.bytes, batch, record, &mut recent);
             let source_bytes = batch.records[record].bytes;
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
@@ -212,7 +222,7 @@ impl Output for OpenSearch {
                 return record + 1;
             }
         }
-        batch.records.len()
+        records.end
     }
 
     fn second_form(&self, piece: &[u8], refusal: &Refusal, out: &mut Vec<u8>) -> bool {
@@ -268,7 +278,7 @@ impl OpenSearch {
         match self.client.send(attempt).await {
             Ok(answer) => {
                 self.hosts.wake(host);
-                if let (403, Some(signer)) = (answer.status, &self.signer) {
+                if let (401 | 403, Some(signer)) = (answer.status, &self.signer) {
                     signer.refused().await;
                 }
                 judge(self.asked(request, answer.cut), answer.status, &answer.headers, &answer.body)
@@ -280,9 +290,16 @@ impl OpenSearch {
         }
     }
 
-    fn asked(&self, request: &Request, cut: bool) -> Asked {
-        let is_update = self.options.write_operation.is_update();
-        Asked { records: request.records, with_login: self.with_login, signed: self.signer.is_some(), is_update, cut }
+    fn asked(&self, request: &Request, cut: bool) -> Asked<'_> {
+        Asked {
+            records: request.records,
+            with_login: self.with_login,
+            signed: self.signer.is_some(),
+            is_update: self.options.write_operation.is_update(),
+            brings_ids: self.options.id_key.is_some(),
+            ids_taken: &self.ids_taken,
+            cut,
+        }
     }
 
     /// A server that speaks TLS ends a connection that does not, without a word.

@@ -138,9 +138,10 @@ crate::options! {
     }
     deviations {
         "the answer": "is read item by item: only what was not stored is sent again, only what is wrong with a document refuses it (there one failure repeats the whole request, which stores the rest twice, or `retry_limit` loses it)";
-        "a mapping conflict": "costs the document its fields, not its text: `on_mapping_conflict`";
+        "a mapping conflict": "costs the document its fields, not its text: `on_mapping_conflict`; numbers of more than 15 digits may be rounded then";
         "blocks, missing rights, missing indices": "keep the data and are tried again, seldom";
         "`generate_id`": "names the record's place, not its content: equal lines are stored as often as they were written, and a record that is sent again is stored once";
+        "an id of `id_key` that a document has already": "counts as delivered, as there, and is counted besides (`drave_output_changed_records_total`, `id_taken`): with `write_operation create` it is another record's, or this one's of an attempt before";
         "a key of the record that is also `time_key` or `tag_key`": "is sent once, with the record's value (there twice, which newer servers refuse)";
         "`index` with dates": "takes the record's time, unless `current_time_index` is on";
         "requests": "are closed by size (`batch_bytes_max`) and time (`linger`, else the service's `flush`), not one for each chunk and tag";

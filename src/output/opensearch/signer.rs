@@ -30,18 +30,7 @@ impl Signer {
             external_id: options.aws_external_id.clone(),
             sts_endpoint: options.aws_sts_endpoint.clone(),
         };
-        // What the options say of TLS they say of the search server, not of the servers of AWS.
-        let client = ClientOptions {
-            tls_verify: true,
-            tls_verify_hostname: true,
-            tls_ca_file: None,
-            tls_ca_path: None,
-            tls_crt_file: None,
-            tls_key_file: None,
-            tls_vhost: None,
-            ..client.clone()
-        };
-        let aws = Aws::new(settings, Client::new(&client, proxies)?);
+        let aws = Aws::new(settings, Client::new(&client.of_others(), proxies)?);
         Ok(Some(Self { aws, service: options.aws_service_name }))
     }
 

@@ -54,7 +54,7 @@ fn encoded(options: &str) -> String {
     let output = output(options).expect("an output");
     let mut pieces = Pieces::default();
     let batch = batch();
-    assert_eq!(output.encode_some(&batch, 0, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch, 0..2, &mut pieces, &output.limits()), 2);
     let mut one_by_one = Vec::new();
     (0..2).for_each(|record| output.encode(&batch, record, &mut one_by_one));
     assert_eq!(one_by_one, pieces.bytes, "what neighbours share changes nothing");
@@ -79,8 +79,8 @@ fn documents() {
 fn a_request_is_closed_when_it_is_full() {
     let output = output("batch_bytes_max: 10").expect("an output");
     let mut pieces = Pieces::default();
-    assert_eq!(output.encode_some(&batch(), 0, &mut pieces, &output.limits()), 1);
-    assert_eq!(output.encode_some(&batch(), 1, &mut pieces, &output.limits()), 2);
+    assert_eq!(output.encode_some(&batch(), 0..2, &mut pieces, &output.limits()), 1);
+    assert_eq!(output.encode_some(&batch(), 1..2, &mut pieces, &output.limits()), 2);
     let mut body = Vec::new();
     output.body("", &pieces, &mut body);
     assert_eq!(body, pieces.bytes);
@@ -96,6 +96,25 @@ fn what_cannot_be_updated_has_a_key_of_its_own() {
     };
     assert!(output.keys_records());
     assert_eq!((key(0).as_str(), key(1).as_str()), (WITHOUT_ID, ""));
+}
+
+/// What a server says of a field holds its name, and names may look like anything.
+#[test]
+fn fields_that_are_called_like_an_id_conflict_as_others_do() {
+    let output = output("suppress_type_name: on").expect("an output");
+    let piece = b"{\"create\":{\"_index\":\"i\"}}\n{\"log\":\"x\",\"a\":{\"user_id\":\"u\"},\"_id\":\"own\"}\n";
+    for (field, reason, expect) in [
+        ("a.user_id", "mapper_parsing_exception", true),
+        ("_id", "mapper_parsing_exception", true),
+        ("a.user_id", "document_missing_exception", false),
+    ] {
+        let message = format!("failed to parse field [{field}] of type [long]");
+        let mut form = Vec::new();
+        let has_one = output.second_form(piece, &Refusal { reason: reason.into(), message }, &mut form);
+        let form = String::from_utf8(form).expect("text");
+        assert_eq!((has_one, form.contains(&format!("\"drave.conflict\":\"{field}\""))), (expect, expect), "{form}");
+        assert!(!form.contains(",\"_id\":"), "{form}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 use super::*;
 
-fn asked(records: usize) -> Asked {
-    Asked { records, with_login: false, signed: false, is_update: false, cut: false }
+static IDS_TAKEN: AtomicU64 = AtomicU64::new(0);
+
+fn asked(records: usize) -> Asked<'static> {
+    let (with_login, signed, is_update, brings_ids, cut) = (false, false, false, false, false);
+    Asked { records, with_login, signed, is_update, brings_ids, ids_taken: &IDS_TAKEN, cut }
 }
 
 fn items(items: &[(u16, &str, &str)]) -> String {
@@ -63,6 +66,13 @@ fn what_all_have_in_common_is_said_with_the_remedy() {
             true,
             "cluster.max_shards_per_node",
         ),
+        (
+            400,
+            "illegal_argument_exception",
+            "number of documents in the index cannot exceed 2147483519",
+            true,
+            "roll it over",
+        ),
         (429, "es_rejected_execution_exception", "queue is full", false, "queue is full"),
         (500, "null_pointer_exception", "oops", false, "oops"),
     ] {
@@ -84,6 +94,33 @@ fn a_conflict_is_no_success_for_an_update() {
     let asked = Asked { is_update: true, ..asked(2) };
     let Outcome::Partly { again, .. } = judge(asked, 200, &HeaderMap::new(), body.as_bytes()) else { panic!("partly") };
     assert_eq!(again, [0]);
+}
+
+#[test]
+fn ids_that_are_taken_are_counted_where_records_bring_them() {
+    let body = items(&[(409, "version_conflict_engine_exception", "document already exists"), (201, "", "")]);
+    for (brings_ids, expect) in [(false, 0), (true, 1)] {
+        let ids_taken = AtomicU64::new(0);
+        let asked = Asked { brings_ids, ids_taken: &ids_taken, ..asked(2) };
+        assert!(matches!(judge(asked, 200, &HeaderMap::new(), body.as_bytes()), Outcome::Delivered));
+        assert_eq!(ids_taken.into_inner(), expect);
+    }
+}
+
+#[test]
+fn a_signature_that_is_not_taken_needs_another_remedy_than_a_password() {
+    for (status, signed, expect) in [
+        (401, true, "access policy"),
+        (403, true, "access policy"),
+        (401, false, "http_user"),
+        (403, false, "aws_auth"),
+    ] {
+        let asked = Asked { signed, ..asked(1) };
+        let Outcome::Again { message, lasting: true, .. } = judge(asked, status, &HeaderMap::new(), b"no") else {
+            panic!("{status}")
+        };
+        assert!(message.contains(expect), "{message}");
+    }
 }
 
 #[test]

@@ -112,6 +112,18 @@ fn every_switch_does_what_it_says() {
     );
 }
 
+/// As one has it for the chart fluent-bit.
+#[test]
+fn a_config_map_of_ones_own_takes_the_place_of_the_charts() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "existingConfigMap: mine\n").unwrap();
+    let Some(objects) = render(&[&file.path().display().to_string()]) else { return };
+    assert!(objects.iter().all(|object| object["kind"] != "ConfigMap"));
+    let pod = &the(&objects, "DaemonSet")["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["args"], json!(["-c", "/etc/drave/fluent-bit.conf"]));
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], "mine");
+}
+
 #[test]
 fn a_value_that_is_misspelt_is_an_error() {
     let Some(helm) = tool("helm") else { return };

@@ -45,5 +45,5 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* The file that the agent is started with. */ -}}
 {{- define "drave.mainFile" -}}
-{{- if .Values.config.yaml }}drave.yaml{{ else }}drave.conf{{ end }}
+{{- if .Values.existingConfigMap }}fluent-bit.conf{{ else if .Values.config.yaml }}drave.yaml{{ else }}drave.conf{{ end }}
 {{- end }}

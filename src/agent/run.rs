@@ -13,7 +13,7 @@ use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, ServiceOptions, StorageSync};
-use crate::filter::{FilterContext, Measure, Measured};
+use crate::filter::{Apis, FilterContext, Measure, Measured};
 use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::record::time::{DateFormat, push_date};
@@ -311,12 +311,14 @@ impl Running {
 
     /// Starts the work that filters have beside the data path; it ends with the runtime.
     fn start_filters(&self, state: &Arc<State>) {
+        let apis = Apis::default();
         let context = || {
             let pipeline = Arc::clone(&self.pipeline);
             FilterContext {
                 environment: self.plan.environment.clone(),
                 state: Arc::clone(state),
                 wake: Arc::new(move || pipeline.made_room()),
+                apis: apis.clone(),
             }
         };
         self.pipeline.filter_tasks(context).into_iter().for_each(|task| _ = tokio::spawn(task));

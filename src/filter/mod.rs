@@ -22,6 +22,7 @@ mod words;
 mod tests;
 
 pub use conditional::{Condition, Conditional};
+pub use kubernetes::Apis;
 
 use crate::config::{Config, Environment, Opt, Report, Secret, Section};
 use crate::parse::Defined;
@@ -63,7 +64,8 @@ pub trait Filter: Send {
         Vec::new()
     }
 
-    /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
+    /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start; none of
+    /// the work begins before all filters were asked.
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
     }
@@ -152,6 +154,8 @@ pub struct FilterContext {
     pub state: Arc<State>,
     /// Wakes the inputs, so that they ask again for sources that wait or are stale.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Kubernetes APIs that filters follow together.
+    pub apis: Apis,
 }
 
 /// What a section is checked with.
@@ -165,16 +169,19 @@ pub struct FilterConfig<'a> {
     pub joined_bytes_max: usize,
     /// What `@SET` and `env` have set.
     pub variables: &'a [(String, Secret)],
+    /// Where it is to run.
+    pub environment: &'a Environment,
 }
 
 impl<'a> FilterConfig<'a> {
     /// Of a whole configuration.
-    pub fn of(config: &'a Config) -> Self {
+    pub fn of(config: &'a Config, environment: &'a Environment) -> Self {
         Self {
             parsers: &config.parsers,
             defined: Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers },
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             variables: &config.variables,
+            environment,
         }
     }
 }

@@ -32,7 +32,7 @@ fn tokens_are_read_anew_over_tls() {
 }
 
 /// Without the filter's address of the API: the caller says where it is.
-fn node_with(options: &[&str]) -> Node {
+pub(super) fn node_with(options: &[&str]) -> Node {
     let lines = [&["name: kubernetes", "match: 'kube.*'"], options].concat();
     Node::new().more(&format!("  filters:\n    - {}\n", lines.join("\n      ")))
 }

@@ -76,21 +76,6 @@ fn an_excluded_pod_does_not_keep_the_end_away() {
 }
 
 #[test]
-fn namespaces_are_followed_where_they_are_asked_for() {
-    let api = KubeApi::start();
-    api.put(pod("web-1", "shop", "uid-1", &[("app", "c")]));
-    api.put_namespace("shop", json!({ "team": "a" }));
-    let node = node(&api, &[FOR_GOOD, "namespace_labels: on"]);
-    let mut log = log(&node, "web-1", "uid-1");
-    log.write_cri("stdout", "F", "one");
-    let _agent = start(&node);
-    let record = record(&node, "one");
-    assert_eq!(record["kubernetes_namespace"], json!({ "name": "shop", "labels": { "team": "a" } }));
-    assert!(is_enriched(&record));
-    assert!(poll(PATIENCE, || (api.lists(), api.watches()) == (2, 2)), "{:?}", api.requests());
-}
-
-#[test]
 fn a_sidecar_reads_its_own_pod_from_files() {
     let node = Node::new();
     let folder = node.path("podinfo");

@@ -4,16 +4,17 @@
 use super::chain::Chain;
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
 use super::discover::Watcher;
+use super::end::LeftOut;
 use super::file::{Content, Look, TailFile};
 use super::positions::{self, Committer, Known};
 use super::rotation::Names;
 use super::settings::Settings;
 use crate::input::{Admission, Context, Gauges, LostReason};
-use crate::parse::OpenBytes;
+use crate::parse::{Multiline, OpenBytes};
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -68,8 +69,10 @@ pub(super) struct Follower {
     pub(super) listings: Option<HashMap<PathBuf, Arc<Names>>>,
     /// How many chains have their files in a folder.
     pub(super) chains_in: HashMap<PathBuf, usize>,
-    /// Files of which filters want nothing, counted already.
-    pub(super) left_out: HashSet<(usize, PathBuf)>,
+    /// Files of which filters want nothing, and how much of each is counted.
+    pub(super) left_out: HashMap<(usize, PathBuf), LeftOut>,
+    /// Multiline parsers that pods asked for, by name.
+    pub(super) multilines: HashMap<String, Arc<Multiline>>,
     /// Room is being made on a disk until then.
     pub(super) freeing_until: Option<Instant>,
     /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
@@ -112,7 +115,8 @@ impl Follower {
             start_time: SystemTime::now(),
             listings: None,
             chains_in: HashMap::new(),
-            left_out: HashSet::new(),
+            left_out: HashMap::new(),
+            multilines: HashMap::new(),
             freeing_until: None,
             unsettled,
             try_again: false,
@@ -214,7 +218,7 @@ impl Follower {
                     }
                 }
             }
-            if !chain.queued && chain.next_unread().is_some() {
+            if !chain.queued && chain.has_work() {
                 chain.queued = true;
                 self.queue.push_back(*id);
             }
@@ -230,13 +234,14 @@ impl Follower {
 
     pub(super) fn read_block(&mut self, id: u64) -> Step {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
-        let Some(index) = chain.next_unread() else { return Step::Idle };
+        if !chain.has_work() {
+            return Step::Idle;
+        }
         let input = chain.input;
         if self.is_over_its_limit(input) {
             return Step::Full;
         }
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
-        let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
         let admission = match pipe.admit(&mut chain.source) {
             // The next start reads it, if there is one that knows where it stands.
@@ -252,6 +257,11 @@ impl Follower {
                 return Step::Idle;
             }
         }
+        self.keep_joining(id);
+        self.read_put_off(id);
+        let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
+        let Some(index) = chain.next_unread() else { return Step::Read };
+        let (settings, pipe) = (&self.inputs[input], &self.context.pipe);
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));
         let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;
@@ -369,6 +379,7 @@ impl Follower {
             committer.commit(changes);
         }
         self.flush_quiet();
+        self.forget_left_out();
         self.report_gauges();
     }
 
@@ -411,7 +422,7 @@ impl Follower {
 
     /// Where `exit_on_eof` is on everywhere: is everything read?
     fn is_at_the_end(&self) -> bool {
-        self.inputs.iter().all(|i| i.options.exit_on_eof) && self.chains.values().all(|c| c.next_unread().is_none())
+        self.inputs.iter().all(|i| i.options.exit_on_eof) && !self.chains.values().any(Chain::has_work)
     }
 
     /// Reads what is already written to its end and waits until it is settled, until the deadline if there is one.
@@ -458,7 +469,10 @@ impl Follower {
         let is_durable = self.context.state.is_durable();
         let is_over = |c: &Chain| self.inputs[c.input].options.exit_on_eof || !is_durable;
         let over: Vec<u64> = self.chains.iter().filter(|(_, c)| is_over(c)).map(|(id, _)| *id).collect();
-        over.into_iter().for_each(|id| self.flush_joiner(id));
+        for id in over {
+            self.read_put_off_at_last(id);
+            self.flush_joiner(id);
+        }
     }
 
     /// Where the end of the file is the end of everything, half a line there is a line. Once: who still writes to it after that

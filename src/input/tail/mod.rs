@@ -27,6 +27,7 @@ mod follow;
 mod turns;
 mod left;
 mod open;
+mod joining;
 mod held;
 mod positions;
 mod progress;

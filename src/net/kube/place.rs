@@ -2,6 +2,7 @@
 
 use crate::config::Environment;
 use http::Uri;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub enum Place {
 }
 
 /// How an API is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiOptions {
     /// Where it is.
     pub place: Place,
@@ -38,6 +39,15 @@ pub struct ApiOptions {
     pub verify_hostname: bool,
     /// The name to verify, when it is not the host.
     pub vhost: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "{url}"),
+            Self::Kubeconfig(file) => write!(f, "{}", file.display()),
+        }
+    }
 }
 
 impl Place {

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 /// Numbers of traces begin here: those of lines in pieces, which share the row of a position, are below.
 const FIRST_ID: u64 = 1 << 63;
 
+/// Traces of one source that may be open at once.
+const OPEN_MAX: usize = 1_000;
 /// Memory of a trace up to which it is kept for the next one.
 const SPARE_BYTES_MAX: usize = 4 << 10;
 
@@ -104,11 +106,22 @@ impl Traces {
     fn take_next(&mut self, batch: &mut Batch, piece: Option<u64>) -> bool {
         let Some(last) = batch.records.len().checked_sub(1) else { return true };
         let (before, stream) = (batch.records[last], self.stream_of(batch));
+        // Many groups may be open: each parser looks once.
+        let mut looked: Option<(usize, Option<Line>)> = None;
         for at in 0..self.open.len() {
             let trace = &self.open[at];
             let parser = self.multiline.parsers.get(trace.parser);
             let Some((parser, state)) = parser.zip(trace.state).filter(|_| trace.stream == stream) else { continue };
-            let line = look(&self.multiline, parser, batch).filter(|line| {
+            let line = match looked {
+                Some((number, line)) if number == trace.parser => line,
+                _ => {
+                    batch.records[last] = before;
+                    let line = look(&self.multiline, parser, batch);
+                    looked = Some((trace.parser, line));
+                    line
+                }
+            };
+            let line = line.filter(|line| {
                 let group = line.group.map_or(&[][..], |group| batch.bytes(group));
                 group == trace.group
             });
@@ -117,8 +130,8 @@ impl Traces {
                 self.go_on(at, batch, state, line, piece);
                 return true;
             }
-            batch.records[last] = before;
         }
+        batch.records[last] = before;
         false
     }
 
@@ -140,6 +153,7 @@ impl Traces {
             };
             let group = line.group.map_or_else(Vec::new, |group| batch.bytes(group).to_vec());
             self.close_before_last(batch, Some(&group));
+            self.bound_open(batch);
             if state.is_end {
                 self.closed.extend(piece);
             } else {
@@ -169,6 +183,16 @@ impl Traces {
                     None => break,
                 }
             }
+            batch.records.push(line);
+        }
+    }
+
+    /// A group may be anything, one of its own for each request: the oldest trace is over when there are too many.
+    fn bound_open(&mut self, batch: &mut Batch) {
+        if self.open.len() >= OPEN_MAX
+            && let Some(line) = batch.records.pop()
+        {
+            self.close(0, batch, false);
             batch.records.push(line);
         }
     }

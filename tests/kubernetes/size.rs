@@ -64,7 +64,7 @@ fn a_node_of_250_pods_costs_one_list_one_watch_and_little_memory() {
             })
             .collect();
         let agent = start(&node);
-        let known = format!("drave_filter_kubernetes_pods{{filter=\"kubernetes.0\"}} {pods}\n");
+        let known = format!("drave_filter_kubernetes_pods{{filter=\"kubernetes.0\"}} {pods}");
         assert!(
             poll(PATIENCE, || agent.page("/metrics").contains(&known) && api.watches() == 1),
             "{:?}",

@@ -4,7 +4,6 @@ use super::support::kubernetes::pod;
 use super::support::node::closed_while;
 use super::*;
 use rustix::process::Signal;
-use serde_json::json;
 use std::sync::atomic::Ordering;
 
 const TRACE: [&str; 3] = [

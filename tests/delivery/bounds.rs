@@ -82,9 +82,10 @@ fn a_start_reads_a_fraction_of_the_backlog_before_it_sends() {
 #[test]
 fn a_start_at_the_end_of_a_huge_file_reads_next_to_nothing_of_it() {
     let sink = Sink::start();
-    let site = Site::new().inputs(&[("app", "logs/*.log", &["db: state/drave.db"])]);
+    let site = Site::new();
     File::create(site.path("logs/a.log")).unwrap().set_len(4 << 30).unwrap();
-    let running = site.start(&[http(sink.address, &[])]);
+    let config = site.config(&[http(sink.address, &[])]).replace("read_from_head: on", "read_from_head: off");
+    let running = site.start_on(&config);
     assert!(running.agent.wait_for_stderr("following files=", SOON), "{}", running.agent.stderr());
     running.write("a.log", 1, 0..10);
     assert!(poll(SOON, || sink.counts().distinct == 10), "{}", running.agent.stderr());

@@ -85,7 +85,7 @@ fn renew(api: &KubeApi, node: &Node, agent: &Agent, file: &std::path::Path) {
 }
 
 #[test]
-fn a_token_that_is_refused_is_asked_for_anew_at_once() {
+fn a_token_of_a_command_is_asked_for_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     fs::write(&file, "first").unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 const PODS: usize = 250;
 /// What 250 pods may cost, in a build for tests. What is kept of them is some hundred kilobytes.
-const GROWTH_MAX: u64 = 12 << 20;
+const GROWTH_MAX: u64 = 8 << 20;
 
 /// Some 18 KB, most of it in what nobody needs.
 fn realistic(number: usize) -> Value {

@@ -207,7 +207,8 @@ impl Follower {
             for file in chain.files.iter_mut().rev() {
                 match file.look(now) {
                     Ok(Look::Same) => {}
-                    Ok(Look::Rewritten { unread, before }) => {
+                    Ok(Look::Rewritten { unread, mut before }) => {
+                        let unread = unread + before.take_put_off().iter().map(|(start, end)| end - start).sum::<u64>();
                         self.next_id += 1;
                         chain.overwritten.push((std::mem::replace(&mut file.seq, self.next_id), before));
                         tracing::info!(path = %file.path.display(), unread, "truncated or written anew: read from its beginning");

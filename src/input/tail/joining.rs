@@ -54,7 +54,8 @@ impl Follower {
     pub(super) fn read_put_off_at_last(&mut self, id: u64) {
         let Some(chain) = self.chains.get_mut(&id).filter(|chain| chain.has_put_off()) else { return };
         if self.context.pipe.insist(&mut chain.source) == Admission::LeftOut {
-            chain.drop_put_off();
+            let bytes = chain.drop_put_off();
+            self.context.pipe.skipped(self.inputs[chain.input].number, bytes);
             return;
         }
         self.keep_joining(id);

@@ -68,8 +68,9 @@ impl Progress {
         self.open.extend(ranges.iter().map(|range| OpenRange { piece: piece(range), closed_by: None }));
     }
 
+    /// Nothing else is read of the file before them: they are the first.
     pub(super) fn has_put_off(&self) -> bool {
-        self.open.iter().any(|range| range.piece.id == PUT_OFF)
+        self.open.first().is_some_and(|range| range.piece.id == PUT_OFF)
     }
 
     /// They are read now, or not at all.

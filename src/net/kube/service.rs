@@ -10,8 +10,7 @@ use crate::net::tls::Trust;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -124,13 +123,6 @@ impl Token {
         Ok(Some(value))
     }
 
-    /// That of a command is no good, however short its time.
-    fn forget(&self) {
-        if let Self::Command { last, .. } = self {
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-    }
-
     fn of_command(&self) -> Result<String, String> {
         let Self::Command { command, ttl, last } = self else { return Ok(String::new()) };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,26 +160,8 @@ impl ApiService {
     async fn send(self, request: Request<Body>) -> Result<Response<Incoming>, Boxed> {
         let (mut head, body) = request.into_parts();
         head.uri = below(&self.base, &head.uri)?;
-        let token = Arc::clone(&self.token).header().await?;
-        let answer = self.send_as(token.as_ref(), &head, body).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED || head.method != Method::GET {
-            return Ok(answer);
-        }
-        // It may have been made void a moment ago, and another one be there.
-        self.token.forget();
-        let newer = Arc::clone(&self.token).header().await?;
-        if newer == token { Ok(answer) } else { self.send_as(newer.as_ref(), &head, Body::empty()).await }
-    }
-
-    async fn send_as(
-        &self,
-        token: Option<&HeaderValue>,
-        head: &Parts,
-        body: Body,
-    ) -> Result<Response<Incoming>, Boxed> {
-        let mut head = head.clone();
-        if let Some(token) = token {
-            head.headers.insert(AUTHORIZATION, token.clone());
+        if let Some(token) = Arc::clone(&self.token).header().await? {
+            head.headers.insert(AUTHORIZATION, token);
         }
         let late =
             |_| NetError::Timeout { to: peer(&self.base), doing: "waiting for the answer", after: Some(HEAD_TIMEOUT) };

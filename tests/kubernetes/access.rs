@@ -158,13 +158,10 @@ fn the_kubelet_says_which_right_it_wants_and_is_asked_again() {
 /// What the manifest grants is what the agent asks for, and no more.
 #[test]
 fn the_manifest_grants_to_list_and_to_watch_pods() {
-    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac.yaml")).unwrap();
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/rbac.yaml")).unwrap();
     let rules: Vec<&str> = manifest.lines().map(str::trim).skip_while(|line| *line != "rules:").take(4).collect();
     assert_eq!(rules, ["rules:", "- apiGroups: [\"\"]", "resources: [pods]", "verbs: [list, watch]"], "{manifest}");
-    let (said, granted): (Vec<&str>, Vec<&str>) = manifest.lines().partition(|line| line.starts_with('#'));
-    assert_eq!(granted.iter().filter(|line| line.contains("verbs:")).count(), 1, "{manifest}");
-    // What the kubelet wants is said there, and granted to nobody who does not ask for it.
-    assert!(said.concat().contains("nodes/proxy") && said.concat().contains("verbs: [get]"), "{manifest}");
+    assert_eq!(manifest.matches("verbs:").count(), 1, "{manifest}");
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     assert!(readme.contains("resources: [pods]") && readme.contains("verbs: [list, watch]"));
     let api = KubeApi::start();

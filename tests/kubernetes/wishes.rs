@@ -25,10 +25,10 @@ fn write(log: &mut ContainerLog, lines: &[&str]) {
     lines.iter().for_each(|line| log.write_cri("stderr", "F", line));
 }
 
-/// Writes ends of traces until a record shows that the change of an annotation has come.
+/// Waits for a change, and shows what came instead.
 #[track_caller]
-fn until(node: &Node, mut change: impl FnMut() -> bool) {
-    assert!(poll(PATIENCE, || change()), "{:?}", node.texts());
+fn until(node: &Node, change: impl FnMut() -> bool) {
+    assert!(poll(PATIENCE, change), "{:?}", node.texts());
 }
 
 #[test]

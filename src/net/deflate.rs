@@ -39,6 +39,8 @@ const SEGMENT: usize = 8 << 10;
 const ROOM: usize = 32 << 10;
 /// What a look ahead reads behind a position.
 const LOOK_AHEAD: usize = STRIDE + 8;
+/// What can be pointed at by 16 bits: two windows, of which the second is being read.
+const SPAN: usize = 1 << 16;
 /// Bytes that are compared at once in a long match.
 const STRIDE: usize = 32;
 
@@ -46,11 +48,19 @@ const STRIDE: usize = 32;
 const _: () = assert!(SEGMENT * 2 + BLOCK / 64 + 16 <= ROOM);
 const _: () = assert!(SEGMENT <= FIRST_BLOCK && COUNTED <= BLOCK);
 
-/// A compressor; it keeps nothing from one body to the next but its memory, about 45 KiB.
+/// A span of the input, with room for looks ahead from its last byte: an index of 16 bits needs no check.
+type View = [u8; SPAN + 2 * LOOK_AHEAD];
+
+/// A compressor; it keeps nothing from one body to the next but its memory, about 110 KiB.
 #[derive(Debug)]
 pub(super) struct Deflate {
-    /// Where each hash was last seen, the lower 16 bits.
+    /// Where each hash was last seen, from `base` on; 0 too for what lies before it.
     heads: Box<[u16; 1 << HASH_BITS]>,
+    /// Where the view begins.
+    base: usize,
+    /// A view of the input's end, where it is shorter than a view.
+    rest: Box<View>,
+    rest_is_there: bool,
     bits: Bits,
     codes: Codes,
     counts: Counts,
@@ -60,6 +70,9 @@ impl Deflate {
     pub(super) fn new() -> Self {
         Self {
             heads: Box::new([0; 1 << HASH_BITS]),
+            base: 0,
+            rest: Box::new([0; SPAN + 2 * LOOK_AHEAD]),
+            rest_is_there: false,
             bits: Bits { waiting: 0, count: 0, written: 0, bytes: Box::new([0; ROOM]) },
             codes: Codes::fixed(),
             counts: Counts::new(),
@@ -69,6 +82,7 @@ impl Deflate {
     /// Appends `input`, compressed. The same input gives the same bytes. `done` gets it in pieces that the processor still has at hand.
     pub(super) fn append(&mut self, input: &[u8], out: &mut Vec<u8>, mut done: impl FnMut(&[u8])) {
         self.heads.fill(0);
+        (self.base, self.rest_is_there) = (0, false);
         self.codes = Codes::fixed();
         self.counts = Counts::new();
         let mut at = self.block(input, 0, FIRST_BLOCK, out, &mut done);
@@ -96,6 +110,7 @@ impl Deflate {
         while at < to {
             self.bits.drain(out);
             let (start, stop) = (at, to.min(at + SEGMENT));
+            self.slide(at);
             at = if at - from < COUNTED {
                 self.segment::<true>(input, at, stop, to)
             } else {
@@ -107,25 +122,45 @@ impl Deflate {
         at
     }
 
+    /// Moves the view, so that the segment from `at` on lies in it, and the window before it.
+    fn slide(&mut self, at: usize) {
+        if at + SEGMENT + LOOK_AHEAD <= self.base + SPAN {
+            return;
+        }
+        let base = at - usize::from(WINDOW);
+        let by = (base - self.base).min(usize::from(u16::MAX)) as u16;
+        self.heads.iter_mut().for_each(|head| *head = head.saturating_sub(by));
+        (self.base, self.rest_is_there) = (base, false);
+    }
+
     /// Writes the input from `at` to `stop`, or a little farther, but not over `end`, with the last match; where that is. The state is held
     /// in variables of its own, so that it stays in registers; inlined twice into its caller it would not (7 % slower).
     #[inline(never)]
-    fn segment<const COUNT: bool>(&mut self, input: &[u8], mut at: usize, stop: usize, end: usize) -> usize {
-        let Self { heads, bits, codes, counts } = self;
+    fn segment<const COUNT: bool>(&mut self, input: &[u8], at: usize, stop: usize, end: usize) -> usize {
+        let Self { heads, base, rest, rest_is_there, bits, codes, counts } = self;
+        let behind = &input[*base..];
+        let view = behind.first_chunk().unwrap_or_else(|| {
+            if !*rest_is_there {
+                rest[..behind.len()].copy_from_slice(behind);
+                *rest_is_there = true;
+            }
+            &**rest
+        });
+        let (mut at, stop, end) = (at - *base, stop - *base, (end - *base).min(SPAN));
         let mut bits = bits.open();
         let safe = end.saturating_sub(LOOK_AHEAD).min(stop);
-        while let Some(found) = search(heads, input, at, safe) {
-            bits.literals::<COUNT>(&input[at..], found.at - at, codes, counts);
-            let length = match_length(input, found.at, found.distance, end);
+        while let Some(found) = search(heads, view, at, safe) {
+            bits.literals::<COUNT>(&view[at..], found.at - at, codes, counts);
+            let length = match_length(view, found.at, found.distance, end);
             bits.repeat::<COUNT>(length, found.distance, codes, counts);
             at = found.at + length;
-            heads[hash(word(input, at - 1))] = (at - 1) as u16;
+            heads[hash(word(view, at - 1))] = (at - 1) as u16;
         }
-        for byte in input.get(at..stop).unwrap_or_default() {
+        for byte in view.get(at..stop).unwrap_or_default() {
             bits.literal::<COUNT>(*byte, codes, counts);
         }
         bits.close();
-        at.max(stop)
+        *base + at.max(stop)
     }
 }
 
@@ -137,43 +172,43 @@ struct Found {
 
 /// The next match that begins between `from` and `safe`.
 #[inline]
-fn search(heads: &mut [u16; 1 << HASH_BITS], input: &[u8], from: usize, safe: usize) -> Option<Found> {
+fn search(heads: &mut [u16; 1 << HASH_BITS], view: &View, from: usize, safe: usize) -> Option<Found> {
     let mut at = from;
     while at < safe {
-        let here = word(input, at);
+        let here = word(view, at);
         let head = &mut heads[hash(here)];
-        let back = (at as u16).wrapping_sub(*head);
+        let seen = usize::from(*head);
         *head = at as u16;
-        let distance = usize::from(back);
-        // `distance` is never above `at`: heads hold places behind which it is, or 0.
-        let difference = here ^ word(input, at.wrapping_sub(distance));
+        let (distance, difference) = (at - seen, here ^ word(view, seen));
         // One branch for both.
-        if (difference << (64 - 8 * MATCH_MIN) == 0) & (back.wrapping_sub(1) < WINDOW) {
-            return Some(Found { at: at - same_before(input, at, distance).min(at - from), distance });
+        if (difference << (64 - 8 * MATCH_MIN) == 0) & (distance.wrapping_sub(1) < usize::from(WINDOW)) {
+            return Some(Found { at: at - same_before(view, at, seen).min(at - from), distance });
         }
         at += if at - from < FAR { STEP } else { STEP_FAR };
     }
     None
 }
 
-/// How many of the eight bytes before `at` are those `distance` before them.
+/// How many of the eight bytes before `at` are those before `seen`.
 #[inline]
-fn same_before(input: &[u8], at: usize, distance: usize) -> usize {
-    if at - distance < 8 {
+fn same_before(view: &View, at: usize, seen: usize) -> usize {
+    if seen < 8 {
         return 0;
     }
-    let difference = word(input, at - 8) ^ word(input, at - distance - 8);
+    let difference = word(view, at - 8) ^ word(view, seen - 8);
     (difference.leading_zeros() >> 3) as usize
 }
 
 #[inline]
-fn word(input: &[u8], at: usize) -> u64 {
-    input[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+fn word(view: &View, at: usize) -> u64 {
+    let at = at & (SPAN - 1);
+    view[at..at + 8].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 #[inline]
-fn chunk(input: &[u8], at: usize) -> &[u8; STRIDE] {
-    input[at..].first_chunk().unwrap_or(&[0; STRIDE])
+fn chunk(view: &View, at: usize) -> &[u8; STRIDE] {
+    let at = at & (SPAN - 1);
+    view[at..at + STRIDE].first_chunk().unwrap_or(&[0; STRIDE])
 }
 
 #[inline]
@@ -184,23 +219,23 @@ fn hash(word: u64) -> usize {
 
 /// How many bytes at `at` are those `distance` before, up to `end`.
 #[inline]
-fn match_length(input: &[u8], at: usize, distance: usize, end: usize) -> usize {
-    let same = same_mask(chunk(input, at), chunk(input, at - distance));
-    if same == u32::MAX { long_match(input, at, distance, end) } else { same.trailing_ones() as usize }
+fn match_length(view: &View, at: usize, distance: usize, end: usize) -> usize {
+    let same = same_mask(chunk(view, at), chunk(view, at - distance));
+    if same == u32::MAX { long_match(view, at, distance, end) } else { same.trailing_ones() as usize }
 }
 
 /// The same for matches of a stride and more, such as what all records of a pod have in common.
 #[inline(never)]
-fn long_match(input: &[u8], at: usize, distance: usize, end: usize) -> usize {
+fn long_match(view: &View, at: usize, distance: usize, end: usize) -> usize {
     let mut length = STRIDE;
     while at + length + STRIDE <= end {
-        let same = same_mask(chunk(input, at + length), chunk(input, at - distance + length));
+        let same = same_mask(chunk(view, at + length), chunk(view, at - distance + length));
         if same != u32::MAX {
             return length + same.trailing_ones() as usize;
         }
         length += STRIDE;
     }
-    let (ours, theirs) = (&input[at + length..end], &input[at - distance + length..]);
+    let (ours, theirs) = (&view[at + length..end], &view[at - distance + length..]);
     length + ours.iter().zip(theirs).take_while(|(our, their)| our == their).count()
 }
 

@@ -125,7 +125,8 @@ fn merging(options: &str) -> Box<dyn Each> {
     let mut report = Report::default();
     let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
     let plugin = FILTERS.iter().find(|plugin| plugin.name == "kubernetes").expect("a filter");
-    let filter = (plugin.configure)(&config.filters[0], &FilterConfig::of(&config), &mut report);
+    let filter =
+        (plugin.configure)(&config.filters[0], &FilterConfig::of(&config, &Environment::default()), &mut report);
     let tag = format!("kube.var.log.containers.web_shop_app-{}.log", "0123456789abcdef".repeat(4));
     let mut draft = SourceDraft { tag, ..SourceDraft::default() };
     match filter.expect("no mistake").plan(&mut draft) {

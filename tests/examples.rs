@@ -36,7 +36,7 @@ fn every_example_passes_the_check() {
     let examples: BTreeSet<PathBuf> = files.filter(is_example).collect();
     assert!(examples.len() >= 8, "{examples:?}");
     for example in examples {
-        let checked = drave().arg("check").arg(&example).output().unwrap();
+        let checked = drave().arg("check").arg(&example).env("KUBERNETES_SERVICE_HOST", "10.0.0.1").output().unwrap();
         let said = String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success(), "{}: {:?}\n{said}", example.display(), checked.status);
         // A variable without a default, an option without effect, a pattern that matches nothing: no example shows those.
@@ -44,6 +44,19 @@ fn every_example_passes_the_check() {
         let other: Vec<&str> = notes.filter(|note| !note.contains("positions are kept in")).collect();
         assert!(other.is_empty(), "{}: {other:?}", example.display());
     }
+}
+
+#[test]
+fn outside_of_a_cluster_one_note_says_that_no_api_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = drave();
+    check.arg("check").arg(config_folder().join("kubernetes.yaml")).env_clear().env("HOME", folder.path());
+    let said = String::from_utf8(check.output().unwrap().stderr).unwrap();
+    let notes: Vec<&str> = said.lines().filter(|line| line.contains("Kubernetes API")).collect();
+    assert_eq!(
+        notes,
+        ["note: nothing says here where the Kubernetes API is: records get what their paths say, and no more"]
+    );
 }
 
 #[test]

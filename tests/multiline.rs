@@ -77,6 +77,25 @@ fn an_open_trace_goes_on_after_a_stop_a_kill_and_a_rotation() {
     drop(agent);
 }
 
+/// Of what is noted of a batch, pieces come before the lines of traces; they are read again in the order of the file.
+#[test]
+fn an_open_trace_with_a_line_in_pieces_goes_on_after_a_stop() {
+    let node = java();
+    let mut log = node.container("web-1");
+    write(&mut log, "stdout", &["up"]);
+    write(&mut log, "stderr", &[HEAD]);
+    log.write_cri("stderr", "P", &CAUSE[..9]);
+    log.write_cri("stderr", "F", &CAUSE[9..]);
+    write(&mut log, "stderr", &[FRAME]);
+    let mut agent = node.start();
+    node.expect_texts(&["up"]);
+    assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());
+    let agent = node.start();
+    write(&mut log, "stderr", &["end"]);
+    node.expect_texts(&["up", &[HEAD, CAUSE, FRAME].join("\n"), "end"]);
+    drop(agent);
+}
+
 #[test]
 fn a_trace_without_end_is_cut_marked_and_loses_nothing() {
     let node = java().service("multiline_buffer_limit", "10000");

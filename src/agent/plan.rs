@@ -79,7 +79,7 @@ impl Plan {
         parse::check_sections(defined(config), report);
         let shared: Vec<_> = config.inputs.iter().map(|s| InputShared::from_section(s, report)).collect();
         let inputs = plan_inputs(config, report);
-        let steps = plan_steps(config, report);
+        let steps = plan_steps(config, environment, report);
         let outputs: Vec<_> = config.outputs.iter().enumerate().map(|(i, s)| plan_output(i, s, report)).collect();
         check_aliases(&config.inputs, report);
         check_aliases(&config.outputs, report);
@@ -149,28 +149,38 @@ fn with_numbers_of_outputs(steps: Vec<PlannedStep>, outputs: &[Option<PlannedOut
 }
 
 /// All steps in the order in which records pass them, with their names.
-fn plan_steps(config: &Config, report: &mut Report) -> Vec<PlannedStep> {
-    let mut steps = plan_processors(SectionKind::Input, config, report);
+fn plan_steps(config: &Config, environment: &Environment, report: &mut Report) -> Vec<PlannedStep> {
+    let filter_config = FilterConfig::of(config, environment);
+    let mut steps = plan_processors(SectionKind::Input, config, &filter_config, report);
     for (number, section) in config.filters.iter().enumerate() {
-        let filter = plan_filter(section, config, report);
+        let filter = plan_filter(section, &filter_config, report);
         steps.extend(filter.map(|step| (section_name(number, section), step)));
     }
-    steps.extend(plan_processors(SectionKind::Output, config, report));
+    steps.extend(plan_processors(SectionKind::Output, config, &filter_config, report));
     steps
 }
 
-fn plan_processors(of: SectionKind, config: &Config, report: &mut Report) -> Vec<PlannedStep> {
+fn plan_processors(
+    of: SectionKind,
+    config: &Config,
+    filter_config: &FilterConfig<'_>,
+    report: &mut Report,
+) -> Vec<PlannedStep> {
     let owners = if of == SectionKind::Input { &config.inputs } else { &config.outputs };
     let mut steps = Vec::new();
     for (number, processor) in config.processors.iter().filter(|processor| processor.of == of).enumerate() {
         let owner = owners.get(processor.index).map_or_else(String::new, |s| section_name(processor.index, s));
         let name = format!("{owner}.{}", section_name(number, &processor.section));
-        steps.extend(plan_processor(processor, config, report).map(|step| (name, step)));
+        steps.extend(plan_processor(processor, filter_config, report).map(|step| (name, step)));
     }
     steps
 }
 
-fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
+fn plan_processor(
+    processor: &Processor,
+    filter_config: &FilterConfig<'_>,
+    report: &mut Report,
+) -> Option<(Scope, Box<dyn Filter>)> {
     let is_input = processor.of == SectionKind::Input;
     let section = &processor.section;
     let plugins = || FILTERS.iter().chain(PROCESSORS);
@@ -184,7 +194,7 @@ fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -
     let mut own = section.clone();
     own.entries.retain(|entry| !is_condition(&entry));
     check_keys(&own, ProcessorShared::OPTIONS, plugin.options, report);
-    let filter = (plugin.configure)(&own, &FilterConfig::of(config), report)?;
+    let filter = (plugin.configure)(&own, filter_config, report)?;
     if filter.holds_back() && (!is_input || condition.is_some()) {
         let what = format!("{} can neither have a condition nor be a processor of an output", section.title());
         report.error(
@@ -334,14 +344,18 @@ fn defined(config: &Config) -> parse::Defined<'_> {
     parse::Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers }
 }
 
-fn plan_filter(section: &Section, config: &Config, report: &mut Report) -> Option<(Scope, Box<dyn Filter>)> {
+fn plan_filter(
+    section: &Section,
+    filter_config: &FilterConfig<'_>,
+    report: &mut Report,
+) -> Option<(Scope, Box<dyn Filter>)> {
     let Some(plugin) = FILTERS.iter().find(|p| p.name == section.name) else {
         unknown(section, FILTERS.iter().map(|p| p.name), report);
         return None;
     };
     check_keys(section, FilterShared::OPTIONS, plugin.options, report);
     let shared = FilterShared::from_section(section, report);
-    let filter = (plugin.configure)(section, &FilterConfig::of(config), report);
+    let filter = (plugin.configure)(section, filter_config, report);
     let shared = shared?;
     let matches = Match::new(section, shared.match_tags, shared.match_regex.as_deref(), report)?;
     if matches.is_empty() {

@@ -15,7 +15,7 @@ use super::verdict::VerdictLimits;
 use super::watched::{Watched, WatchedLane, hostname};
 use crate::admin::{self, Listen};
 use crate::config::{ServiceOptions, StorageSync};
-use crate::filter::FilterContext;
+use crate::filter::{Apis, FilterContext};
 use crate::input::{Drain, Pipe, Stop};
 use crate::spool;
 use crate::state::State;
@@ -78,7 +78,7 @@ impl Running {
                 }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
                 let (spare, growth) = (Spare::new(memory.share()), AtomicUsize::new(0));
-        let may_spool = AtomicBool::new(false);
+                let may_spool = AtomicBool::new(false);
                 let PlannedOutput { name, matches, .. } = planned;
                 Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, growth, may_spool })
             })
@@ -152,12 +152,14 @@ impl Running {
 
     /// Starts the work that filters have beside the data path; it ends with the runtime.
     pub(super) fn start_filters(&self, state: &Arc<State>) {
+        let apis = Apis::default();
         let context = || {
             let pipeline = Arc::clone(&self.pipeline);
             FilterContext {
                 environment: self.plan.environment.clone(),
                 state: Arc::clone(state),
                 wake: Arc::new(move || pipeline.made_room()),
+                apis: apis.clone(),
             }
         };
         self.pipeline.filter_tasks(context).into_iter().for_each(|task| _ = tokio::spawn(task));

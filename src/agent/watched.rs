@@ -51,7 +51,8 @@ pub(super) fn hostname(environment: &Environment) -> String {
 
 fn push_measure(snapshot: &mut Snapshot, filter: &str, measure: Measure<'_>) {
     let (value, mut labels) = (measure.value, vec![("filter", filter)]);
-    let name = if matches!(measure.what, Measured::Redacted | Measured::Failed) { "kind" } else { "reason" };
+    let by_kind = matches!(measure.what, Measured::Redacted | Measured::Failed | Measured::WithoutInstance);
+    let name = if by_kind { "kind" } else { "reason" };
     labels.extend(measure.label.map(|label| (name, label)));
     match measure.what {
         Measured::PodsKnown => snapshot.gauge(Gauge::PodsKnown, &labels, value),
@@ -63,6 +64,9 @@ fn push_measure(snapshot: &mut Snapshot, filter: &str, measure: Measure<'_>) {
         }
         Measured::BadAnnotations => snapshot.counter("filter_kubernetes_bad_annotations", &labels, value as u64),
         Measured::Redacted => snapshot.counter("filter_redacted", &labels, value as u64),
+        Measured::WithoutInstance => {
+            snapshot.counter("filter_aws_without_metadata_records", &labels, value as u64);
+        }
         Measured::Failed => snapshot.counter("filter_failed", &labels, value as u64),
     }
 }

@@ -23,6 +23,7 @@ mod words;
 mod tests;
 
 pub use conditional::{Condition, Conditional};
+pub use kubernetes::Apis;
 
 use crate::config::{Config, Environment, Opt, Report, Secret, Section};
 use crate::parse::Defined;
@@ -59,7 +60,8 @@ pub trait Filter: Send {
         false
     }
 
-    /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start.
+    /// Work of its own beside the data path, a watch for example; ends with the agent. Called once, before the inputs start; none of
+    /// the work begins before all filters were asked.
     fn task(&mut self, _context: FilterContext) -> Option<BoxFuture<'static, ()>> {
         None
     }
@@ -100,6 +102,8 @@ pub enum Measured {
     Redacted,
     /// Records that passed as they were because a script failed, counted by kind.
     Failed,
+    /// Records that went before the EC2 instance had said all, counted by kind.
+    WithoutInstance,
 }
 
 /// The part of a filter that looks at the records of one source. No I/O, no waiting.
@@ -154,6 +158,8 @@ pub struct FilterContext {
     pub state: Arc<State>,
     /// Wakes the inputs, so that they ask again for sources that wait or are stale.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Kubernetes APIs that filters follow together.
+    pub apis: Apis,
 }
 
 /// What a section is checked with.
@@ -169,17 +175,20 @@ pub struct FilterConfig<'a> {
     pub held_bytes_max: usize,
     /// What `@SET` and `env` have set.
     pub variables: &'a [(String, Secret)],
+    /// Where it is to run.
+    pub environment: &'a Environment,
 }
 
 impl<'a> FilterConfig<'a> {
     /// Of a whole configuration.
-    pub fn of(config: &'a Config) -> Self {
+    pub fn of(config: &'a Config, environment: &'a Environment) -> Self {
         Self {
             parsers: &config.parsers,
             defined: Defined { parsers: &config.parsers, multiline_parsers: &config.multiline_parsers },
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             held_bytes_max: (config.service.mem_limit.0 / 2) as usize,
             variables: &config.variables,
+            environment,
         }
     }
 }

@@ -35,7 +35,7 @@ impl Chain {
         let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
         let configure = |section: &Section| {
             let plugin = FILTERS.iter().chain(PROCESSORS).find(|p| p.name == section.name).expect("a filter");
-            (plugin.configure)(section, &FilterConfig::of(&config), &mut report)
+            (plugin.configure)(section, &FilterConfig::of(&config, &Environment::default()), &mut report)
         };
         let mut filters: Vec<_> = config.filters.iter().filter_map(configure).collect();
         assert!(!report.has_errors(), "{text}\n{:?}", report.problems);

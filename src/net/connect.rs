@@ -178,6 +178,7 @@ fn order(addresses: &mut [SocketAddr], first: Option<Family>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Environment, Report, Syntax, load_text};
 
     #[test]
     fn a_preferred_family_comes_first_and_keeps_its_order() {
@@ -189,5 +190,23 @@ mod tests {
         let mut any = given.clone();
         order(&mut any, None);
         assert_eq!(any, given);
+    }
+
+    /// A watch may be silent for minutes: a peer that vanished must be noticed sooner.
+    #[tokio::test]
+    async fn silent_connections_are_looked_after() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let section = "pipeline: {outputs: [{name: http, match: '*'}]}";
+        let (environment, mut report) = (Environment::default(), Report::default());
+        let config = load_text(section, Syntax::Yaml, &environment, &mut report);
+        let options = ClientOptions::from_section(&config.outputs[0], &mut report).unwrap();
+        let mut connector = Connector::new(&options, &ProxyEnvironment::default()).unwrap();
+        let tcp = connector.open_tcp(to).await.unwrap();
+        let socket = socket2::SockRef::from(&tcp);
+        assert!(socket.keepalive().unwrap());
+        let (time, interval) = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        let noticed = time + interval * socket.tcp_keepalive_retries().unwrap();
+        assert!(noticed <= Duration::from_secs(90), "{noticed:?}");
     }
 }

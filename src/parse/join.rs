@@ -95,6 +95,17 @@ impl Joiner {
         self
     }
 
+    /// From now on whole lines are joined like that. What is open was sent before.
+    pub fn set_traces(&mut self, multiline: Option<&Arc<Multiline>>) {
+        self.traces = multiline.map(|multiline| Traces::new(Arc::clone(multiline), self.limit, &self.total));
+    }
+
+    /// Are whole lines joined further?
+    #[inline]
+    pub fn has_traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
     /// After each batch: pieces that were taken in and wait, and the records that were completed.
     pub fn take_notes(&mut self) -> (Vec<OpenPiece>, Vec<u64>) {
         if let Some(traces) = &mut self.traces {
@@ -202,6 +213,13 @@ impl Joiner {
         for stream in [Stream::None, Stream::Stdout, Stream::Stderr] {
             self.close(batch, stream, false);
         }
+        if let Some(traces) = &mut self.traces {
+            traces.flush(batch);
+        }
+    }
+
+    /// The same of what whole lines are joined to, alone.
+    pub fn flush_traces(&mut self, batch: &mut Batch) {
         if let Some(traces) = &mut self.traces {
             traces.flush(batch);
         }

@@ -122,6 +122,8 @@ pub struct SourceDraft {
     pub offset_key: Option<String>,
     /// Kubernetes namespace, a label of the metrics.
     pub namespace: Option<String>,
+    /// The multiline parser that its pod asks for, which joins its lines in the place of the input's own.
+    pub multiline: Option<String>,
     /// Fields of all its records.
     pub shared: Vec<Shared>,
     /// A step before may make fields of a record's own of what is shared: from then on nobody changes that for all.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answers;
+mod bounds;
 mod faults;
 mod isolation;
 mod refused;

@@ -32,7 +32,7 @@ fn tokens_are_read_anew_over_tls() {
 }
 
 /// Without the filter's address of the API: the caller says where it is.
-fn node_with(options: &[&str]) -> Node {
+pub(super) fn node_with(options: &[&str]) -> Node {
     let lines = [&["name: kubernetes", "match: 'kube.*'"], options].concat();
     Node::new().more(&format!("  filters:\n    - {}\n", lines.join("\n      ")))
 }
@@ -126,6 +126,33 @@ fn the_kubelet_is_asked_only_where_the_api_refuses() {
     log.write_cri("stdout", "F", "from the kubelet");
     assert!(is_enriched(&record(&node, "from the kubelet")), "{}", agent.stderr());
     assert_eq!(kubelet.requests().len(), 1);
+    assert!(kubelet.requests()[0].starts_with("/pods"), "{:?}", kubelet.requests());
+}
+
+#[test]
+fn the_kubelet_says_which_right_it_wants_and_is_asked_again() {
+    let authority = Authority::new();
+    let tls = Some(authority.server(&["127.0.0.1"]));
+    let kubelet = KubeApi::with(Setup { tls, token: Some("bound".into()), ..Setup::default() });
+    kubelet.put(pod("web-1", "shop", "uid-1", &[("app", "c")]));
+    kubelet.forbid(&["pods"]);
+    let api = KubeApi::start();
+    api.forbid(&["pods"]);
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "bound\n").unwrap();
+    let (token, ca) =
+        (format!("kube_token_file: {}", token.display()), format!("kube_ca_file: {}", authority.ca_file()));
+    let port = format!("kubelet_port: {}", kubelet.address.port());
+    let node = node(&api, &["use_kubelet: on", &port, &token, &ca, FOR_GOOD]);
+    let mut log = log(&node, "web-1", "uid-1");
+    log.write_cri("stdout", "F", "one");
+    let agent = start(&node);
+    assert!(agent.wait_for_stderr("the rights to `get` the resource `nodes/proxy`", PATIENCE), "{}", agent.stderr());
+    assert_eq!(node.texts(), [""; 0], "the file waits");
+    kubelet.forbid(&[]);
+    assert!(is_enriched(&record(&node, "one")), "{}", agent.stderr());
+    assert_eq!(api.watches(), 0, "{:?}", api.requests());
 }
 
 /// What the manifest grants is what the agent asks for, and no more.

@@ -3,7 +3,12 @@
 
 mod access;
 mod api;
+mod namespaces;
+mod real;
 mod records;
+mod shared;
+mod size;
+mod wishes;
 #[path = "../support/mod.rs"]
 mod support;
 

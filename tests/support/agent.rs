@@ -184,6 +184,12 @@ impl Agent {
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// Bytes that it has read so far, of files and of sockets.
+    pub fn read_bytes(&self) -> u64 {
+        let io = self.proc("io");
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

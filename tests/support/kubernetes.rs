@@ -7,14 +7,18 @@
 //! api.misbehave(Trouble::None);
 //! assert_eq!((api.lists(), api.watches()), (1, 1));
 //! ```
+//! As a real one it negotiates what it is asked for, compresses long lists for those who take that, leaves `kind` out of the items of a
+//! list, and cuts the stream of a watch anywhere.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
@@ -29,6 +33,8 @@ pub enum Trouble {
     Hang,
     /// Answers with this status.
     Status(u16),
+    /// Answers watches alone with this status.
+    Watches(u16),
     /// Closes the connection after the request.
     Close,
 }
@@ -68,6 +74,8 @@ struct State {
     /// Older versions are gone.
     oldest: u64,
     requests: Vec<String>,
+    /// What nobody may list or watch: `pods`, `namespaces`.
+    forbidden: Vec<&'static str>,
     token: Option<String>,
     trouble: Trouble,
     /// Watches of an earlier one end.
@@ -128,9 +136,24 @@ impl KubeApi {
         self.change(|state| state.nodes.insert(name.to_owned(), node));
     }
 
+    pub fn delete_namespace(&self, name: &str) {
+        self.change(|state| {
+            let object = state.namespaces.remove(name).unwrap();
+            state.tell("namespaces", "DELETED", object);
+        });
+    }
+
+    /// What the service account may neither list nor watch from now on.
+    pub fn forbid(&self, kinds: &[&'static str]) {
+        self.change(|state| state.forbidden = kinds.to_vec());
+    }
+
     pub fn bookmark(&self) {
         self.change(|state| {
-            state.tell("pods", "BOOKMARK", json!({ "metadata": {} }));
+            let annotations = json!({ "k8s.io/initial-events-end": "true" });
+            let metadata = json!({ "creationTimestamp": null, "annotations": annotations });
+            let empty = json!({ "metadata": metadata, "spec": { "containers": null }, "status": {} });
+            state.tell("pods", "BOOKMARK", empty);
         });
     }
 
@@ -231,15 +254,18 @@ impl Shared {
             state = self.changed.wait_timeout(state, Duration::from_millis(100)).unwrap().0;
         }
         let authorization = head.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+        let kind = if path.ends_with("/namespaces") { "namespaces" } else { "pods" };
+        let is_watch = query.contains("watch=true");
         let status = match state.trouble {
             Trouble::Close => return Ok(false),
             Trouble::Status(status) => Some(status),
+            Trouble::Watches(status) if is_watch => Some(status),
             _ if state.stopped => return Ok(false),
             _ if state.token.as_deref().is_some_and(|token| authorization != Some(token)) => Some(401),
-            _ => None,
+            _ if state.forbidden.contains(&kind) => Some(403),
+            _ => bad_request(head, query),
         };
-        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
-        let kind = if path.ends_with("/namespaces") { "namespaces" } else { "pods" };
         if let Some(status) = status {
             drop(state);
             return write_answer(stream, status, &refusal(status).to_string());
@@ -253,7 +279,7 @@ impl Shared {
             drop(state);
             return write_answer(stream, status, &body.to_string());
         }
-        if query.contains("watch=true") {
+        if is_watch {
             drop(state);
             return self.watch(kind, query, stream);
         }
@@ -262,12 +288,18 @@ impl Shared {
             path.strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.split_once('/')).map(|(name, _)| name);
         let chosen =
             objects.filter(|o| is_selected(o, query) && within.is_none_or(|name| o["metadata"]["namespace"] == name));
-        let items: Vec<Value> = chosen.cloned().collect();
+        let mut items: Vec<Value> = chosen.cloned().collect();
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            ["kind", "apiVersion"].iter().for_each(|key| _ = item.remove(*key));
+        }
         let version = state.version.to_string();
         drop(state);
+        let name = if kind == "pods" { "PodList" } else { "NamespaceList" };
         let list =
-            json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": version }, "items": items });
-        write_answer(stream, 200, &list.to_string())
+            json!({ "kind": name, "apiVersion": "v1", "metadata": { "resourceVersion": version }, "items": items });
+        let list = list.to_string();
+        let takes_gzip = head.header("accept-encoding").is_some_and(|value| value.contains("gzip"));
+        if takes_gzip && list.len() > GZIP_MIN { write_gzip(stream, &list) } else { write_answer(stream, 200, &list) }
     }
 
     fn watch(&self, kind: &str, query: &str, stream: &mut dyn Stream) -> io::Result<bool> {
@@ -278,6 +310,8 @@ impl Shared {
             return write_answer(stream, 410, &refusal(410).to_string());
         }
         let epoch = state.epoch;
+        let length = parameter(query, "timeoutSeconds").and_then(|seconds| seconds.parse().ok());
+        let end = length.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
         stream.flush()?;
         loop {
@@ -287,7 +321,8 @@ impl Shared {
             let news: Vec<_> =
                 state.events.iter().filter(of_kind).filter(wanted).map(|e| (e.0, e.2.to_string())).collect();
             // What happened before an end is told before it.
-            if news.is_empty() && (state.stopped || state.epoch != epoch || state.trouble != Trouble::None) {
+            let is_over = end.is_some_and(|end| Instant::now() >= end);
+            if news.is_empty() && (is_over || state.stopped || state.epoch != epoch || state.trouble != Trouble::None) {
                 break;
             }
             if news.is_empty() {
@@ -295,11 +330,13 @@ impl Shared {
                 continue;
             }
             drop(state);
-            for (version, line) in news {
-                write!(stream, "{:x}\r\n{line}\n\r\n", line.len() + 1)?;
-                seen = version;
+            seen = news.last().map_or(seen, |(version, _)| *version);
+            let lines: String = news.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
+            for chunk in lines.as_bytes().chunks(CHUNK_BYTES) {
+                write!(stream, "{:x}\r\n", chunk.len())?;
+                stream.write_all(&[chunk, b"\r\n"].concat())?;
+                stream.flush()?;
             }
-            stream.flush()?;
             state = self.state.lock().unwrap();
         }
         drop(state);
@@ -307,6 +344,32 @@ impl Shared {
         stream.flush()?;
         Ok(true)
     }
+}
+
+/// Lists of so many bytes are compressed for who takes that.
+const GZIP_MIN: usize = 128 << 10;
+/// Of the stream of a watch: lines are cut anywhere.
+const CHUNK_BYTES: usize = 1_000;
+
+/// What a real one would not understand.
+fn bad_request(head: &Head, query: &str) -> Option<u16> {
+    let accepts = head.header("accept").is_none_or(|value| value.contains("application/json") || value.contains("*/*"));
+    let has = |name| parameter(query, name).is_some();
+    let is_invalid = has("resourceVersionMatch") && !has("resourceVersion") && !has("sendInitialEvents")
+        || has("sendInitialEvents") && !(has("resourceVersionMatch") && query.contains("allowWatchBookmarks=true"));
+    if !accepts { Some(406) } else { is_invalid.then_some(422) }
+}
+
+fn write_gzip(stream: &mut dyn Stream, body: &str) -> io::Result<bool> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body.as_bytes())?;
+    let body = encoder.finish()?;
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\nvary: accept-encoding\r\n";
+    write!(stream, "{head}content-length: {}\r\n\r\n", body.len())?;
+    stream.write_all(&body)?;
+    stream.flush()?;
+    Ok(true)
 }
 
 fn refusal(status: u16) -> Value {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Environment, Report, Syntax, load_text};
+use crate::filter::{Each, Plan};
 use crate::output::{Needs, OUTPUTS, Outcome, OutputContext, Request};
 use crate::record::{Record, Span};
 use futures_util::future::BoxFuture;
@@ -138,9 +139,13 @@ fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
 
 /// A pipeline with the steps of a configuration; its one output takes the tag `out*`.
 fn with_steps(steps: &str) -> (Pipeline, UnboundedReceiver<Finished>) {
-    let text = format!(
-        "pipeline: {{inputs: [{{name: tail, path: /x, tag: app}}], outputs: [{{name: 'null', match: 'out*'}}], filters: [{steps}]}}"
-    );
+    let outputs = "{name: 'null', match: 'out*'}";
+    with_filters(&format!("outputs: [{outputs}], filters: [{steps}]"), Vec::new())
+}
+
+/// The same, with further steps that no configuration makes.
+fn with_filters(sections: &str, more: Vec<(Scope, Box<dyn Filter>)>) -> (Pipeline, UnboundedReceiver<Finished>) {
+    let text = format!("pipeline: {{inputs: [{{name: tail, path: /x, tag: app}}], {sections}}}");
     let mut report = Report::default();
     let environment = Environment::default();
     let config = load_text(&text, Syntax::Yaml, &environment, &mut report);
@@ -149,12 +154,17 @@ fn with_steps(steps: &str) -> (Pipeline, UnboundedReceiver<Finished>) {
     let output = plan.outputs.remove(0);
     let lane = Arc::get_mut(&mut pipeline.lanes[0]).expect("the only owner");
     lane.matches = output.matches;
+    plan.filters.extend(more);
     let (lanes, owners) = (pipeline.lanes, (pipeline.ledger, pipeline.memory));
     (Pipeline::new(plan.filters, lanes, owners, vec![InputRoute::IN_MEMORY], Vec::new()), receiver)
 }
 
 fn push(pipeline: &Pipeline, texts: &[&str]) -> Option<Batch> {
-    let draft = SourceDraft { tag: "app".into(), text_key: "log".into(), ..SourceDraft::default() };
+    push_as("app", pipeline, texts)
+}
+
+fn push_as(tag: &str, pipeline: &Pipeline, texts: &[&str]) -> Option<Batch> {
+    let draft = SourceDraft { tag: tag.into(), text_key: "log".into(), ..SourceDraft::default() };
     let mut batch = batch(texts);
     batch.source = pipeline.open(draft)?;
     pipeline.push(&mut batch);
@@ -214,4 +224,88 @@ fn a_source_that_nobody_wants_is_left_out() {
     assert!(push(&pipeline, &["a", "b"]).is_some());
     let account = &pipeline.ledger.accounts().inputs[0];
     assert_eq!((account.routed.records, account.dropped["filter"].records), (1, 1));
+}
+
+/// Says what it wants only when nobody may wait any longer: nothing at all, or what another one wants.
+struct Hesitant(Option<Without>);
+
+impl Filter for Hesitant {
+    fn plan(&mut self, source: &mut SourceDraft) -> Plan {
+        match &mut self.0 {
+            _ if !source.last_call => Plan::NotYet,
+            Some(filter) => filter.plan(source),
+            None => Plan::Drop(DropReason::Filter),
+        }
+    }
+}
+
+/// Leaves out the records whose text begins so.
+struct Without(&'static str);
+
+impl Filter for Without {
+    fn plan(&mut self, _: &mut SourceDraft) -> Plan {
+        Plan::Each(Box::new(Without(self.0)))
+    }
+}
+
+impl Each for Without {
+    fn apply(&mut self, batch: &mut Batch) {
+        let start = self.0.as_bytes();
+        batch.retain(|batch, record| !batch.bytes(batch.records[record].text).starts_with(start));
+    }
+}
+
+fn of_tag(tag: &str) -> Scope {
+    let text = format!("pipeline: {{filters: [{{name: grep, match: '{tag}'}}]}}");
+    let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut Report::default());
+    Scope::Tag(Match::new(&config.filters[0], Some(tag.to_owned()), None, &mut Report::default()).expect("a match"))
+}
+
+/// How many pieces become of these records; the ledger holds.
+fn pieces_of(tag: &str, texts: &[&str], (pipeline, mut receiver): (Pipeline, UnboundedReceiver<Finished>)) -> u32 {
+    push_as(tag, &pipeline, texts).expect("a source");
+    pipeline.stop_lingering();
+    let account = &pipeline.ledger.accounts().inputs[0];
+    let left: u64 = account.dropped.values().map(|amount| amount.records).sum();
+    assert_eq!(account.read.records + account.made.records, account.routed.records + left);
+    let pieces: u32 = requests(&mut receiver).iter().flat_map(|(_, _, parts)| parts).sum();
+    let output = &pipeline.ledger.accounts().outputs[0];
+    assert_eq!(output.pending.records, u64::from(pieces));
+    assert_eq!(output.routed.records, output.pending.records + output.dropped.values().map(|a| a.records).sum::<u64>());
+    pieces
+}
+
+const OUTPUT: &str = "outputs: [{name: 'null', match: 'out*'}]";
+
+/// A trace that was open when its file ended, while its pod was not known.
+#[test]
+fn records_of_a_source_that_waits_pass_its_filters_all_the_same() {
+    for (wanted, expect) in [(None, 0), (Some(Without("a")), 1)] {
+        let filters: Vec<(Scope, Box<dyn Filter>)> =
+            vec![(of_tag("out"), Box::new(Hesitant(wanted))), (of_tag("out"), Box::new(Without("b")))];
+        let made = with_filters(OUTPUT, filters);
+        let mut source = made.0.open(SourceDraft { tag: "out".into(), ..SourceDraft::default() }).expect("a source");
+        assert!(source.waits && made.0.admit(&mut source) == Admission::NotYet);
+        assert_eq!(pieces_of("out", &["a", "b", "c"], made), expect);
+    }
+}
+
+#[test]
+fn who_cannot_wait_is_told_what_is_known() {
+    let hesitant = || Box::new(Hesitant(Some(Without("a"))));
+    // Under another tag.
+    let rewrite = format!("{OUTPUT}, filters: [{{name: rewrite_tag, match: app, rule: $log . out false}}]");
+    let made = with_filters(&rewrite, vec![(of_tag("out"), hesitant())]);
+    assert_eq!(pieces_of("app", &["a", "b", "c"], made), 2);
+    // For one output, and what stands behind it there.
+    let own: Vec<(Scope, Box<dyn Filter>)> =
+        vec![(Scope::Output(0), hesitant()), (Scope::Output(0), Box::new(Without("b")))];
+    assert_eq!(pieces_of("out", &["a", "b", "c"], with_filters(OUTPUT, own)), 1);
+}
+
+#[test]
+fn what_a_processor_of_an_output_makes_is_routed_there() {
+    let twice = "{name: lua, call: f, code: 'function f(t, s, r) return 2, s, {r, r} end'}";
+    let outputs = format!("outputs: [{{name: 'null', match: 'out', processors: {{logs: [{twice}]}}}}]");
+    assert_eq!(pieces_of("out", &["a", "b", "c"], with_filters(&outputs, Vec::new())), 6);
 }

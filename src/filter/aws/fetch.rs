@@ -236,7 +236,7 @@ impl Said {
     fn node(&mut self, error: &ApiError) {
         let hint = match error {
             ApiError::Refused { status: 403, .. } => Some(node::RULE.to_owned()),
-            error => error.hint(),
+            error => error.hint("to `get` nodes"),
         };
         let hint = hint.map_or_else(String::new, |hint| format!("; hint: {hint}"));
         let what = format!("the node does not say where it is: {error}{hint}");

@@ -17,7 +17,7 @@
 mod fetch;
 mod node;
 
-use super::{Counted, Each, Filter, FilterConfig, FilterContext, FilterPlugin, Plan};
+use super::{Each, Filter, FilterConfig, FilterContext, FilterPlugin, Measure, Measured, Plan};
 use crate::config::{Duration as Time, List, Report, Section};
 use crate::net::MetadataVersion;
 use crate::record::{Batch, SourceDraft, Stale};
@@ -234,9 +234,9 @@ impl Filter for Aws {
         }))
     }
 
-    fn counted(&self) -> Vec<Counted<'_>> {
-        let count = self.metadata.without.load(Ordering::Relaxed);
-        vec![Counted { metric: "filter_aws_without_metadata_records", kind: "not_known_yet", count }]
+    fn measures(&self) -> Vec<Measure<'_>> {
+        let value = self.metadata.without.load(Ordering::Relaxed) as f64;
+        vec![Measure { what: Measured::WithoutInstance, label: Some("not_known_yet"), value }]
     }
 }
 

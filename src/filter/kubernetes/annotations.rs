@@ -3,9 +3,11 @@
 //! ```text
 //! fluentbit.io/parser[_stdout|_stderr][-CONTAINER]     NAME of a parser
 //! fluentbit.io/exclude[_stdout|_stderr][-CONTAINER]    true, on, yes
+//! drave.io/multiline[-CONTAINER]                       NAME of a multiline parser
 //! ```
 //! A container's own annotation beats one for all, and there that of a stream beats one for both; of those for all containers
 //! one for both streams beats that of a stream, as in Fluent Bit. The same under `drave.io/`: of two equal ones that one counts.
+//! `multiline` stands there alone.
 
 use crate::config::OptionValue;
 use crate::parse::Parser;
@@ -13,13 +15,16 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Of equal annotations the later one counts.
-const PREFIXES: [&str; 2] = ["fluentbit.io/", "drave.io/"];
+const PREFIXES: [&str; 2] = ["fluentbit.io/", OWN_PREFIX];
+const OWN_PREFIX: &str = "drave.io/";
 
 /// What is asked for of one container: for standard output and for standard error.
 #[derive(Clone, Default)]
 pub(super) struct Asked {
     pub(super) parsers: [Option<Arc<dyn Parser>>; 2],
     pub(super) exclude: [bool; 2],
+    /// The multiline parser that joins its lines.
+    pub(super) multiline: Option<String>,
     /// What could not be understood, as sentences.
     pub(super) bad: Vec<String>,
 }
@@ -30,8 +35,12 @@ pub(super) struct Allowed<'a> {
     pub(super) parser: bool,
     /// `k8s-logging.exclude`.
     pub(super) exclude: bool,
+    /// `k8s-logging.multiline`.
+    pub(super) multiline: bool,
     /// The parser of a name.
     pub(super) named: &'a dyn Fn(&str) -> Option<Arc<dyn Parser>>,
+    /// Is there a multiline parser of a name?
+    pub(super) is_multiline: &'a dyn Fn(&str) -> bool,
 }
 
 /// Is it an annotation that may ask for something?
@@ -52,16 +61,19 @@ struct Key<'a> {
 enum What {
     Parser,
     Exclude,
+    Multiline,
+}
+
+impl What {
+    const WORDS: [(&str, Self); 3] =
+        [("parser", Self::Parser), ("exclude", Self::Exclude), ("multiline", Self::Multiline)];
 }
 
 impl<'a> Key<'a> {
     fn parse(key: &'a str) -> Option<Self> {
-        let (what, rest) = match key.strip_prefix("parser") {
-            Some(rest) => (What::Parser, rest),
-            None => (What::Exclude, key.strip_prefix("exclude")?),
-        };
-        let streams = [("_stdout", 0), ("_stderr", 1)];
-        let stream = streams.into_iter().find_map(|(name, stream)| Some((stream, rest.strip_prefix(name)?)));
+        let (what, rest) = What::WORDS.into_iter().find_map(|(word, what)| Some((what, key.strip_prefix(word)?)))?;
+        let streams: &[_] = if what == What::Multiline { &[] } else { &[("_stdout", 0), ("_stderr", 1)] };
+        let stream = streams.iter().find_map(|(name, stream)| Some((*stream, rest.strip_prefix(name)?)));
         let (stream, rest) = stream.map_or((None, rest), |(stream, rest)| (Some(stream), rest));
         let container = rest.strip_prefix('-');
         (rest.is_empty() || container.is_some_and(|name| !name.is_empty())).then_some(Self { what, stream, container })
@@ -86,7 +98,7 @@ impl Asked {
     /// Reads the annotations of a pod for one of its containers.
     pub(super) fn of(annotations: &Map<String, Value>, container: &str, allowed: &Allowed<'_>) -> Self {
         let mut asked = Self::default();
-        let mut ranks = [[None; 2]; 2];
+        let mut ranks = [[None; 3]; 2];
         for (place, prefix) in PREFIXES.iter().enumerate() {
             for (name, value) in annotations {
                 let key = name.strip_prefix(prefix).and_then(Key::parse);
@@ -94,6 +106,7 @@ impl Asked {
                 let is_allowed = match key.what {
                     What::Parser => allowed.parser,
                     What::Exclude => allowed.exclude,
+                    What::Multiline => allowed.multiline && *prefix == OWN_PREFIX,
                 };
                 if !is_allowed {
                     continue;
@@ -121,10 +134,20 @@ impl Asked {
                 good
             }
             What::Exclude => bool::parse(value).map(|exclude| self.exclude[stream] = exclude).is_ok(),
+            What::Multiline => {
+                let good = (allowed.is_multiline)(value);
+                if good {
+                    self.multiline = Some(value.to_owned());
+                }
+                good
+            }
         };
         if !good {
             let hint = match what {
                 What::Parser => "no parser has that name",
+                What::Multiline => {
+                    "no multiline parser has that name; there are go, java, python, ruby and those of the configuration"
+                }
                 What::Exclude => "it takes true or false, on or off, yes or no",
             };
             self.bad.push(format!("annotation {name}: `{value}` is not understood; hint: {hint}"));
@@ -153,7 +176,11 @@ mod tests {
         let named = |name: &str| -> Option<Arc<dyn Parser>> {
             (name != "unknown").then(|| parse::parser("json", &[]).unwrap())
         };
-        Asked::of(&map, "app", &Allowed { parser: allowed, exclude: allowed, named: &named })
+        let is_multiline = |name: &str| name != "unknown";
+        let multiline = allowed;
+        let allowed =
+            Allowed { parser: allowed, exclude: allowed, multiline, named: &named, is_multiline: &is_multiline };
+        Asked::of(&map, "app", &allowed)
     }
 
     #[test]
@@ -217,5 +244,22 @@ mod tests {
         assert_eq!((which(&bad), bad.exclude, bad.bad.len()), ([false, false], [false, false], 2));
         assert!(bad.bad[0].contains("fluentbit.io/parser: `unknown`"), "{:?}", bad.bad);
         assert!(!asked(&[("fluentbit.io/parser", "unknown")], false).is_any());
+    }
+
+    #[test]
+    fn multiline_parsers_are_chosen_for_a_pod_or_for_a_container() {
+        for (annotations, expect, bad) in [
+            (&[("drave.io/multiline", "java")][..], Some("java"), 0),
+            (&[("drave.io/multiline", "java"), ("drave.io/multiline-app", "go")], Some("go"), 0),
+            (&[("drave.io/multiline-other", "java")], None, 0),
+            (&[("drave.io/multiline_stdout", "java")], None, 0),
+            (&[("fluentbit.io/multiline", "java")], None, 0),
+            (&[("drave.io/multiline", "unknown")], None, 1),
+            (&[("drave.io/multiline", "java"), ("drave.io/multiline-app", "unknown")], Some("java"), 1),
+        ] {
+            let found = asked(annotations, true);
+            assert_eq!((found.multiline.as_deref(), found.bad.len()), (expect, bad), "{annotations:?}");
+            assert_eq!(asked(annotations, false).multiline, None, "{annotations:?}");
+        }
     }
 }

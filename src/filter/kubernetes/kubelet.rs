@@ -1,7 +1,7 @@
 //! The kubelet's own list of pods, where the API refuses to give one (`use_kubelet on`): at most one request in two seconds, and
 //! only for a pod that is not known.
 
-use super::store::{Condition, Store};
+use super::store::{Condition, Kind, Store};
 use crate::net::kube::{ApiClient, ApiError, ApiOptions};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,11 +26,13 @@ impl Kubelet {
     pub(super) async fn keep(&self) {
         loop {
             sleep(LOOK).await;
-            if !(self.store.is(Condition::Forbidden) && self.store.take_asked()) {
+            if !(self.store.is(Kind::Pods, Condition::Forbidden) && self.store.take_asked()) {
                 continue;
             }
             if let Err(error) = self.ask().await {
-                let hint = error.hint().map_or_else(String::new, |hint| format!("; hint: {hint}"));
+                let hint = error
+                    .hint("to `get` the resource `nodes/proxy`")
+                    .map_or_else(String::new, |hint| format!("; hint: {hint}"));
                 tracing::error!("the kubelet does not give its pods: {error}{hint}");
             }
             sleep(PAUSE).await;

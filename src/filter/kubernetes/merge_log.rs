@@ -110,9 +110,13 @@ fn stream_of(batch: &Batch, record: usize) -> Option<usize> {
         Stream::Stdout => Some(0),
         Stream::Stderr => Some(1),
         Stream::None => {
-            let mut name = String::new();
-            batch.find(record, b"stream")?.push_text(&mut name);
-            ["stdout", "stderr"].iter().position(|known| *known == name)
+            // For escapes alone: as a rule nothing is allocated.
+            let mut unescaped = Vec::new();
+            match batch.find(record, b"stream")?.string(&mut unescaped)? {
+                b"stdout" => Some(0),
+                b"stderr" => Some(1),
+                _ => None,
+            }
         }
     }
 }

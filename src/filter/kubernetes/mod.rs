@@ -11,10 +11,12 @@
 //!
 //! ```text
 //!  path ─▶ which container ─▶ store ─▶ record: the maps, made once per source ─▶ merge_log: what looks at each record
-//!                               ▲ watch, kubelet, the cache in the state folder
+//!                               ▲ watch, kubelet, the cache in the state folder; all filters that ask one API share it (followed)
 //! ```
 
 mod annotations;
+mod followed;
+mod kept;
 mod kubelet;
 mod merge_log;
 pub(super) mod node;
@@ -27,14 +29,14 @@ mod store;
 mod watch;
 
 use super::{Filter, FilterConfig, FilterContext, FilterPlugin, Measure, Measured, Plan};
-use crate::config::{Report, Section};
+use crate::config::{Environment, Report, Section};
 use crate::net::kube::Place;
-use crate::parse::{self, LineFormat, Parser};
+use crate::parse::{self, Defined, LineFormat, Multiline, Parser};
 use crate::record::time::{DateFormat, push_date};
 use crate::record::{DropReason, SourceDraft};
 use annotations::{Allowed, Asked};
-use futures_util::future::{BoxFuture, join, join3};
-use kubelet::Kubelet;
+use followed::Asks;
+use futures_util::future::BoxFuture;
 use merge_log::{Look, Merging};
 use options::KubernetesOptions;
 use path::{Reading, Said};
@@ -42,10 +44,13 @@ use pod::{Pod, Wanted};
 use podinfo::PodInfo;
 use record::{Shown, namespace_map, pod_map};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
-use store::{Condition, Store};
-use watch::{Kind, Watch};
+use store::{Condition, Kind, Store};
+
+pub use followed::Apis;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
     name: "kubernetes",
@@ -74,10 +79,20 @@ struct Kubernetes {
     reading: Reading,
     merging: Option<Merging>,
     podinfo: Option<Arc<PodInfo>>,
+    wanted: Wanted,
     store: Arc<Store>,
-    /// For parsers that annotations name.
+    /// For parsers that annotations name, those of lines and those of several lines.
     parsers: Vec<Section>,
+    multiline_parsers: Vec<Section>,
+    /// Records that lack metadata, by reason.
+    unknown: BTreeMap<&'static str, Arc<AtomicU64>>,
+    bad_annotations: u64,
 }
+
+/// Said once, by `check` and at the start.
+const NO_API: &str = "nothing says here where the Kubernetes API is: records get what their paths say, and no more";
+/// The reason where a pod is known and its namespace is not.
+const UNKNOWN_NAMESPACE: &str = "unknown_namespace";
 
 /// What is known of a source's container.
 struct Facts {
@@ -106,7 +121,10 @@ impl Kubernetes {
             annotations: options.annotations,
             owners: options.owner_references || options.workload,
         };
-        Some(Self {
+        let asks = Asks::of(&options, wanted);
+        let store = Store::new();
+        store.want(wanted, asks.namespaces.unwrap_or_default());
+        let filter = Self {
             reading: Reading { prefix: options.kube_tag_prefix.clone(), parser: regex_parser },
             merging: options.merge_log.then(|| Merging {
                 key: options.merge_log_key.as_ref().map(|key| key.as_bytes().into()),
@@ -115,11 +133,17 @@ impl Kubernetes {
                 parser: merge_parser,
             }),
             podinfo: options.podinfo_path.clone().map(|folder| Arc::new(PodInfo::new(folder))),
-            store: Arc::new(Store::new(wanted)),
+            wanted,
+            store: Arc::new(store),
             parsers: config.parsers.to_vec(),
+            multiline_parsers: config.defined.multiline_parsers.to_vec(),
+            unknown: BTreeMap::new(),
+            bad_annotations: 0,
             url,
             options,
-        })
+        };
+        filter.check_place(section, config.environment, report);
+        Some(filter)
     }
 
     /// Are metadata of namespaces shown?
@@ -136,10 +160,30 @@ impl Kubernetes {
         !self.options.namespace_metadata_only
     }
 
+    /// Is metadata asked of an API, for any source?
+    fn asks_an_api(&self) -> bool {
+        !self.options.dummy_meta && !self.options.use_tag_for_meta && self.podinfo.is_none()
+    }
+
+    /// Says, once for all such filters, that no API is there to be asked.
+    fn check_place(&self, section: &Section, environment: &Environment, report: &mut Report) {
+        let is_said = report.problems.iter().any(|problem| problem.message == NO_API);
+        let is_given = self.options.kube_url.is_some();
+        if self.asks_an_api() && !is_given && self.place(environment).is_none() && !is_said {
+            let hint =
+                "in a pod of a cluster it is known; elsewhere set `kube_url` or KUBECONFIG, or `use_tag_for_meta on`";
+            report.note(Some(&section.at), NO_API, Some(hint.into()));
+        }
+    }
+
+    fn place(&self, environment: &Environment) -> Option<Place> {
+        Place::find(self.url.as_ref(), self.options.kubeconfig.as_deref(), environment)
+    }
+
     /// What is known of a container; `None` while it is worth to wait for more.
     fn facts(&self, said: &Said, source: &SourceDraft) -> Option<Facts> {
         let mut facts = Facts { pod: None, namespace: None };
-        if self.options.use_tag_for_meta || self.store.is(Condition::Off) {
+        if self.options.use_tag_for_meta || self.store.is_off() {
             return Some(facts);
         }
         if self.follows_pods() {
@@ -148,10 +192,13 @@ impl Kubernetes {
         if self.follows_namespaces() {
             facts.namespace = self.store.namespace(&said.namespace, &source.stale);
         }
-        let is_all =
-            facts.pod.is_some() == self.follows_pods() && facts.namespace.is_some() == self.follows_namespaces();
+        // Rights to namespaces are asked for apart: who refuses them will not give them in some seconds.
+        let lacks_namespace = self.follows_namespaces()
+            && facts.namespace.is_none()
+            && !self.store.is(Kind::Namespaces, Condition::Forbidden);
+        let lacks_pod = self.follows_pods() && facts.pod.is_none();
         let waited = source.first_asked.is_none_or(|asked| asked.elapsed() >= self.options.kube_wait.0);
-        if is_all || waited || source.last_call {
+        if waited || source.last_call || !lacks_pod && !lacks_namespace {
             self.store.waits_no_more(source);
             return Some(facts);
         }
@@ -159,12 +206,35 @@ impl Kubernetes {
         None
     }
 
-    fn asked(&self, said: &Said, pod: Option<&Pod>) -> Asked {
-        let (parser, exclude) = (self.options.logging_parser && self.merging.is_some(), self.options.logging_exclude);
-        let Some(pod) = pod.filter(|_| parser || exclude) else { return Asked::default() };
-        let named = |name: &str| parser_of(name, &self.parsers);
-        let asked = Asked::of(&pod.annotations, &said.container, &Allowed { parser, exclude, named: &named });
-        self.store.bad_annotations(pod, &asked.bad);
+    /// The counter for the records of a source that lack something; none where no API is asked.
+    fn lacking(&mut self, said: &Said, facts: &Facts, source: &SourceDraft) -> Option<Arc<AtomicU64>> {
+        if self.options.use_tag_for_meta || self.store.is_off() {
+            return None;
+        }
+        let reason = if self.follows_pods() && facts.pod.is_none() {
+            self.store.goes_without(said, &source.stale).label()
+        } else if self.follows_namespaces() && facts.namespace.is_none() {
+            UNKNOWN_NAMESPACE
+        } else {
+            return None;
+        };
+        Some(Arc::clone(self.unknown.entry(reason).or_default()))
+    }
+
+    fn asked(&mut self, said: &Said, pod: Option<&Pod>) -> Asked {
+        let options = &self.options;
+        let parser = options.logging_parser && self.merging.is_some();
+        let Some(pod) = pod else { return Asked::default() };
+        let defined = Defined { parsers: &self.parsers, multiline_parsers: &self.multiline_parsers };
+        let allowed = Allowed {
+            parser,
+            exclude: options.logging_exclude,
+            multiline: options.logging_multiline,
+            named: &|name| parser_of(name, &self.parsers),
+            is_multiline: &|name| Multiline::named([name].into_iter(), defined).is_ok(),
+        };
+        let asked = Asked::of(&pod.annotations, &said.container, &allowed);
+        self.bad_annotations += self.store.bad_annotations(pod, &asked.bad);
         asked
     }
 
@@ -178,7 +248,7 @@ impl Kubernetes {
         }
     }
 
-    fn plan_container(&self, said: &Said, source: &mut SourceDraft) -> Plan {
+    fn plan_container(&mut self, said: &Said, source: &mut SourceDraft) -> Plan {
         let Some(facts) = self.facts(said, source) else { return Plan::NotYet };
         let asked = self.asked(said, facts.pod.as_deref());
         if asked.excludes_all() {
@@ -188,16 +258,17 @@ impl Kubernetes {
             source.share("kubernetes", pod_map(said, facts.pod.as_deref(), self.shown()), true);
         }
         if self.shows_namespaces() && !self.options.use_tag_for_meta {
-            let map = namespace_map(&said.namespace, facts.namespace.as_ref());
+            let shown = (self.options.namespace_labels, self.options.namespace_annotations);
+            let map = namespace_map(&said.namespace, facts.namespace.as_ref(), shown);
             source.share("kubernetes_namespace", map, true);
         }
-        let is_unknown = self.follows_pods() && !self.options.use_tag_for_meta && facts.pod.is_none();
-        let unknown = is_unknown.then(|| self.store.goes_without(said, &source.stale));
-        self.look(asked, unknown)
+        source.multiline.clone_from(&asked.multiline);
+        let lacking = self.lacking(said, &facts, source);
+        self.look(asked, lacking)
     }
 
     /// A sidecar's file: of the own pod, whatever its path says.
-    fn plan_sidecar(&self, info: &PodInfo, source: &mut SourceDraft) -> Plan {
+    fn plan_sidecar(&mut self, info: &PodInfo, source: &mut SourceDraft) -> Plan {
         let pod = info.pod(&source.stale);
         let said = self.reading.of(source).unwrap_or_else(|| podinfo::said_of(&pod));
         let asked = self.asked(&said, Some(&pod));
@@ -205,10 +276,11 @@ impl Kubernetes {
             return Plan::Drop(DropReason::Filter);
         }
         source.share("kubernetes", pod_map(&said, Some(&pod), self.shown()), true);
+        source.multiline.clone_from(&asked.multiline);
         self.look(asked, None)
     }
 
-    fn look(&self, asked: Asked, unknown: Option<Arc<std::sync::atomic::AtomicU64>>) -> Plan {
+    fn look(&self, asked: Asked, unknown: Option<Arc<AtomicU64>>) -> Plan {
         if self.merging.is_none() && !asked.is_any() && unknown.is_none() {
             return Plan::Pass;
         }
@@ -222,8 +294,8 @@ impl Filter for Kubernetes {
             source.share("kubernetes", json!({ "dummy": now() }), true);
             return self.look(Asked::default(), None);
         }
-        if let Some(info) = &self.podinfo {
-            return self.plan_sidecar(info, source);
+        if let Some(info) = self.podinfo.clone() {
+            return self.plan_sidecar(&info, source);
         }
         match self.reading.of(source) {
             Some(said) => self.plan_container(&said, source),
@@ -232,47 +304,19 @@ impl Filter for Kubernetes {
     }
 
     fn task(&mut self, context: FilterContext) -> Option<BoxFuture<'static, ()>> {
-        let FilterContext { environment, state, wake } = context;
         if let Some(info) = self.podinfo.clone() {
+            let FilterContext { environment, wake, .. } = context;
             info.read(&environment);
             return Some(Box::pin(async move { info.keep(&environment, &*wake).await }));
         }
-        if self.options.dummy_meta || self.options.use_tag_for_meta {
+        if !self.asks_an_api() {
             return None;
         }
-        let kubeconfig = self.options.kubeconfig.as_deref();
-        let Some(place) = Place::find(self.url.as_ref(), kubeconfig, &environment) else {
-            tracing::warn!(
-                "this is no pod of a cluster, and nothing says where the Kubernetes API is: records get what their paths say; hint: set `kube_url`"
-            );
-            return None;
-        };
-        self.store.begin(&state);
-        let watch = Watch {
-            api: self.options.api(place),
-            environment,
-            namespace_file: self.options.kube_namespace_file.clone(),
-            store: Arc::clone(&self.store),
-            wake: Arc::clone(&wake),
-            namespace_labels: self.options.namespace_labels,
-            namespace_annotations: self.options.namespace_annotations,
-        };
-        let kubelet = self.options.use_kubelet.then(|| Kubelet {
-            api: self.options.kubelet_api(),
-            store: Arc::clone(&self.store),
-            wake,
-        });
-        let (pods, namespaces) = (self.follows_pods(), self.follows_namespaces());
-        Some(Box::pin(async move {
-            let pods = when(pods, watch.keep(Kind::Pods));
-            let namespaces = when(namespaces, watch.keep(Kind::Namespaces));
-            let kubelet = async {
-                if let Some(kubelet) = &kubelet {
-                    kubelet.keep().await;
-                }
-            };
-            join(join3(pods, namespaces, kubelet), watch.tidy()).await;
-        }))
+        let api = self.options.api(self.place(&context.environment)?);
+        let asks = Asks::of(&self.options, self.wanted);
+        let (store, work) = context.apis.clone().join(api, asks, context);
+        self.store = store;
+        work
     }
 
     fn measures(&self) -> Vec<Measure<'_>> {
@@ -287,20 +331,14 @@ impl Filter for Kubernetes {
             plain(Measured::FilesWaiting, numbers.waiting as f64),
             plain(Measured::WatchLive, f64::from(u8::from(is_live))),
             plain(Measured::WatchSilent, numbers.since_sign.as_secs_f64()),
-            plain(Measured::BadAnnotations, numbers.bad_annotations as f64),
+            plain(Measured::BadAnnotations, self.bad_annotations as f64),
         ];
-        measures.extend(numbers.unknown.into_iter().map(|(reason, count)| Measure {
+        measures.extend(self.unknown.iter().map(|(reason, count)| Measure {
             what: Measured::WithoutMetadata,
             label: Some(reason),
-            value: count as f64,
+            value: count.load(Ordering::Relaxed) as f64,
         }));
         measures
-    }
-}
-
-async fn when(asked: bool, work: impl Future<Output = ()>) {
-    if asked {
-        work.await;
     }
 }
 

@@ -70,6 +70,9 @@ crate::options! {
         logging_parser: bool, "k8s-logging.parser", default "off";
         /// Pods may leave their logs out: `fluentbit.io/exclude[_stdout|_stderr][-CONTAINER]`, or `drave.io/…`.
         logging_exclude: bool, "k8s-logging.exclude", default "off";
+        /// Pods may choose what joins their lines: `drave.io/multiline[-CONTAINER]` names a multiline parser. It takes the place of those
+        /// that the input has besides `docker` and `cri`.
+        logging_multiline: bool, "k8s-logging.multiline", default "on";
         /// Add what the tag and the path say, and ask no API.
         use_tag_for_meta: bool, "use_tag_for_meta", default "off";
         /// In a sidecar: the folder of the downward API, with the own pod's `labels` and `annotations`. No API is asked.

@@ -31,12 +31,45 @@ pub(super) struct Container {
     pub(super) id: Option<String>,
 }
 
-/// What of a pod is worth keeping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What of a pod, or of a namespace, is worth keeping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Wanted {
     pub(super) labels: bool,
     pub(super) annotations: bool,
     pub(super) owners: bool,
+}
+
+impl Wanted {
+    const NAMES: [&str; 3] = ["labels", "annotations", "owners"];
+
+    fn of([labels, annotations, owners]: [bool; 3]) -> Self {
+        Self { labels, annotations, owners }
+    }
+
+    fn parts(self) -> [bool; 3] {
+        [self.labels, self.annotations, self.owners]
+    }
+
+    /// What either of them wants.
+    pub(super) fn and(self, other: Self) -> Self {
+        let (own, others) = (self.parts(), other.parts());
+        Self::of([0, 1, 2].map(|part| own[part] || others[part]))
+    }
+
+    /// Is what another one wants among it?
+    pub(super) fn covers(self, other: Self) -> bool {
+        self.and(other) == self
+    }
+
+    /// For the cache.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        Self::NAMES.into_iter().zip(self.parts()).filter(|(_, is_wanted)| *is_wanted).map(|(name, _)| name).collect()
+    }
+
+    pub(super) fn of_names(names: &Value) -> Self {
+        let names = names.as_array().map_or(&[][..], Vec::as_slice);
+        Self::of(Self::NAMES.map(|name| names.iter().any(|kept| kept == name)))
+    }
 }
 
 impl Pod {
@@ -162,13 +195,16 @@ pub(super) struct Namespace {
 
 impl Namespace {
     /// Its name, and of it what is asked for.
-    pub(super) fn of_object(object: &Value, labels: bool, annotations: bool) -> Option<(String, Self)> {
+    pub(super) fn of_object(object: &Value, wanted: Wanted) -> Option<(String, Self)> {
         let meta = &object["metadata"];
         let part = |asked: bool, key: &str| if asked { map(&meta[key]) } else { Map::new() };
-        Some((
-            text(&meta["name"])?,
-            Self { labels: part(labels, "labels"), annotations: part(annotations, "annotations") },
-        ))
+        let (labels, annotations) = (part(wanted.labels, "labels"), part(wanted.annotations, "annotations"));
+        Some((text(&meta["name"])?, Self { labels, annotations }))
+    }
+
+    /// In the API's shape, for the cache.
+    pub(super) fn to_object(&self, name: &str) -> Value {
+        json!({ "metadata": { "name": name, "labels": self.labels, "annotations": self.annotations } })
     }
 }
 

@@ -24,8 +24,9 @@ pub(super) fn pod_map(said: &Said, pod: Option<&Pod>, shown: Shown) -> Value {
     let entries =
         |asked: bool, map: &Map<String, Value>| (asked && !map.is_empty()).then(|| Value::Object(map.clone()));
     add("pod_name", text(&said.pod));
-    add("namespace_name", text(&said.namespace));
-    add("pod_id", optional(pod.map(|pod| &pod.uid).or(said.uid.as_ref())));
+    // A sidecar may not know all of its pod.
+    add("namespace_name", optional(Some(&said.namespace).filter(|name| !name.is_empty())));
+    add("pod_id", optional(pod.map(|pod| &pod.uid).filter(|uid| !uid.is_empty()).or(said.uid.as_ref())));
     if let Some(pod) = pod {
         add("labels", entries(shown.labels, &pod.labels));
         add("annotations", entries(shown.annotations, &pod.annotations));
@@ -48,13 +49,15 @@ pub(super) fn pod_map(said: &Said, pod: Option<&Pod>, shown: Shown) -> Value {
     Value::Object(map)
 }
 
-/// The map `kubernetes_namespace`; its name is always there.
-pub(super) fn namespace_map(name: &str, namespace: Option<&Namespace>) -> Value {
+/// The map `kubernetes_namespace`; its name is always there. `shown`: labels, annotations.
+pub(super) fn namespace_map(name: &str, namespace: Option<&Namespace>, shown: (bool, bool)) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), name.into());
-    for (key, entries) in namespace.into_iter().flat_map(|n| [("labels", &n.labels), ("annotations", &n.annotations)]) {
-        if !entries.is_empty() {
-            map.insert(key.into(), Value::Object(entries.clone()));
+    let parts =
+        |n: &'_ Namespace| [("labels", shown.0, n.labels.clone()), ("annotations", shown.1, n.annotations.clone())];
+    for (key, is_shown, entries) in namespace.into_iter().flat_map(parts) {
+        if is_shown && !entries.is_empty() {
+            map.insert(key.into(), Value::Object(entries));
         }
     }
     Value::Object(map)

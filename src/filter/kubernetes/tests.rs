@@ -10,7 +10,7 @@ fn filter(options: &str) -> Kubernetes {
     let text = format!("pipeline: {{filters: [{{name: kubernetes, match: '*'{options}}}]}}");
     let mut report = Report::default();
     let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
-    let filter = Kubernetes::new(&config.filters[0], &FilterConfig::of(&config), &mut report);
+    let filter = Kubernetes::new(&config.filters[0], &FilterConfig::of(&config, &Environment::default()), &mut report);
     filter.unwrap_or_else(|| panic!("{text}"))
 }
 
@@ -31,7 +31,7 @@ fn id(container: &str) -> String {
     container.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().repeat(64)[..64].to_owned()
 }
 
-struct Kind {
+struct Sample {
     name: &'static str,
     uid: &'static str,
     owner: Option<(&'static str, &'static str)>,
@@ -39,8 +39,8 @@ struct Kind {
     workload: Option<(&'static str, &'static str)>,
 }
 
-fn kinds() -> Vec<Kind> {
-    let kind = |name, uid, owner, labels, workload| Kind { name, uid, owner, labels, workload };
+fn kinds() -> Vec<Sample> {
+    let kind = |name, uid, owner, labels, workload| Sample { name, uid, owner, labels, workload };
     vec![
         kind(
             "web-6d4b9c7f5d-x8k2p",
@@ -75,7 +75,7 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-fn object(kind: &Kind) -> Value {
+fn object(kind: &Sample) -> Value {
     let status = |name: &str| {
         json!({ "name": name, "image": format!("{name}:1"), "imageID": format!("r/{name}@sha256:1"),
             "containerID": format!("containerd://{}", id(name)) })
@@ -108,7 +108,7 @@ fn every_kind_of_pod_and_container_gets_its_record() {
     for kind in kinds() {
         there.extend(filter.store.apply(&object(&kind)).map(|(uid, _)| uid));
     }
-    filter.store.listed(&there);
+    filter.store.listed(Kind::Pods, &there);
     for kind in kinds() {
         for container in ["app", "side-car", "init", "debug"] {
             let mut draft = source(kind.name, kind.uid, container, Duration::ZERO);
@@ -142,7 +142,7 @@ fn parts_that_are_not_asked_for_are_left_out() {
         let mut kind = kinds().swap_remove(0);
         kind.uid = "config-hash";
         filter.store.apply(&object(&kind));
-        filter.store.listed(&HashSet::from(["mirror".to_owned()]));
+        filter.store.listed(Kind::Pods, &HashSet::from(["mirror".to_owned()]));
         let mut draft = source(kind.name, kind.uid, "app", Duration::ZERO);
         filter.plan(&mut draft);
         let map = map(&draft);
@@ -155,7 +155,7 @@ fn parts_that_are_not_asked_for_are_left_out() {
 #[test]
 fn a_source_waits_for_its_pod_only_so_long() {
     let mut filter = filter(", kube_wait: 5s");
-    filter.store.set_condition(Condition::Starting);
+    filter.store.set_condition(Kind::Pods, Condition::Starting);
     let mut early = source("web", "u1", "app", Duration::ZERO);
     assert!(matches!(filter.plan(&mut early), Plan::NotYet) && early.shared.is_empty());
     assert_eq!(filter.store.numbers().waiting, 1);
@@ -167,7 +167,7 @@ fn a_source_waits_for_its_pod_only_so_long() {
     let mut last = SourceDraft { last_call: true, ..source("web", "u1", "app", Duration::ZERO) };
     assert!(matches!(filter.plan(&mut last), Plan::Each(_)));
     assert!(!late.stale.is_set());
-    filter.store.apply(&object(&Kind { name: "web", uid: "u1", owner: None, labels: Value::Null, workload: None }));
+    filter.store.apply(&object(&Sample { name: "web", uid: "u1", owner: None, labels: Value::Null, workload: None }));
     assert!(late.stale.is_set() && last.stale.is_set());
     late.stale = crate::record::Stale::default();
     assert!(matches!(filter.plan(&mut late), Plan::Pass));
@@ -197,24 +197,77 @@ fn excluded_containers_are_left_out() {
     let mut pod = object(&kinds()[0]);
     pod["metadata"]["annotations"] = json!({ "fluentbit.io/exclude-app": "true", "drave.io/exclude_stderr-init": "on", "fluentbit.io/exclude": "1" });
     filter.store.apply(&pod);
-    filter.store.listed(&HashSet::from(["u1".to_owned()]));
-    let mut plan = |container| filter.plan(&mut source("web-6d4b9c7f5d-x8k2p", "u1", container, Duration::ZERO));
-    assert!(matches!(plan("app"), Plan::Drop(DropReason::Filter)));
-    assert!(matches!(plan("init"), Plan::Each(_)));
-    assert!(matches!(plan("debug"), Plan::Pass));
-    assert_eq!(filter.store.numbers().bad_annotations, 1, "said once for a pod, not for each container");
+    filter.store.listed(Kind::Pods, &HashSet::from(["u1".to_owned()]));
+    let plan = |filter: &mut Kubernetes, container| {
+        filter.plan(&mut source("web-6d4b9c7f5d-x8k2p", "u1", container, Duration::ZERO))
+    };
+    assert!(matches!(plan(&mut filter, "app"), Plan::Drop(DropReason::Filter)));
+    assert!(matches!(plan(&mut filter, "init"), Plan::Each(_)));
+    assert!(matches!(plan(&mut filter, "debug"), Plan::Pass));
+    assert_eq!(filter.bad_annotations, 1, "said once for a pod, not for each container");
 }
 
 #[test]
 fn namespaces_stand_beside_the_pod_or_alone() {
     let mut filter = filter(", namespace_labels: on, namespace_metadata_only: on");
-    filter.store.set_condition(Condition::Starting);
+    filter.store.set_condition(Kind::Namespaces, Condition::Starting);
     let mut draft = source("web", "u1", "app", Duration::ZERO);
     assert!(matches!(filter.plan(&mut draft), Plan::NotYet));
-    let labels = json!({ "metadata": { "name": "shop", "labels": { "team": "a" }, "annotations": { "b": "c" } } });
-    let (name, namespace) = pod::Namespace::of_object(&labels, true, false).expect("a namespace");
-    filter.store.apply_namespace(name, namespace);
+    let object = json!({ "metadata": { "name": "shop", "labels": { "team": "a" }, "annotations": { "b": "c" } } });
+    filter.store.apply_namespace(&object);
     assert!(matches!(filter.plan(&mut draft), Plan::Pass));
     let shared: Vec<(&str, &Value)> = draft.shared.iter().map(|s| (&*s.key, &s.value)).collect();
     assert_eq!(shared, [("kubernetes_namespace", &json!({ "name": "shop", "labels": { "team": "a" } }))]);
+}
+
+#[test]
+fn nobody_waits_for_a_namespace_that_the_api_refuses() {
+    let mut filter = filter(", namespace_labels: on");
+    filter.store.set_condition(Kind::Pods, Condition::Live);
+    filter.store.set_condition(Kind::Namespaces, Condition::Starting);
+    let kind = kinds().swap_remove(0);
+    filter.store.apply(&object(&kind));
+    let mut draft = source(kind.name, kind.uid, "app", Duration::ZERO);
+    assert!(matches!(filter.plan(&mut draft), Plan::NotYet));
+    filter.store.set_condition(Kind::Namespaces, Condition::Forbidden);
+    assert!(matches!(filter.plan(&mut draft), Plan::Each(_)), "what it lacks is counted");
+    assert_eq!(map(&draft)["pod_ip"], "10.0.0.1");
+    assert!(filter.unknown.keys().eq([&UNKNOWN_NAMESPACE]));
+    filter.store.apply_namespace(&json!({ "metadata": { "name": "shop" } }));
+    assert!(draft.stale.is_set(), "should the rights come");
+}
+
+#[test]
+fn a_pod_may_choose_what_joins_its_lines() {
+    for (options, expect) in [("", Some("java")), (", k8s-logging.multiline: off", None)] {
+        let mut filter = filter(options);
+        let mut pod = object(&kinds()[0]);
+        pod["metadata"]["annotations"] =
+            json!({ "drave.io/multiline-app": "java", "drave.io/multiline-init": "cobol" });
+        filter.store.apply(&pod);
+        filter.store.listed(Kind::Pods, &HashSet::from(["u1".to_owned()]));
+        let mut app = source("web-6d4b9c7f5d-x8k2p", "u1", "app", Duration::ZERO);
+        filter.plan(&mut app);
+        assert_eq!(app.multiline.as_deref(), expect);
+        let mut init = source("web-6d4b9c7f5d-x8k2p", "u1", "init", Duration::ZERO);
+        filter.plan(&mut init);
+        assert_eq!((init.multiline, filter.bad_annotations), (None, u64::from(expect.is_some())));
+    }
+}
+
+#[test]
+fn where_no_api_is_it_is_said_once_and_records_are_not_looked_at() {
+    let text = "pipeline: {filters: [{name: kubernetes, match: a}, {name: kubernetes, match: b, labels: off}]}";
+    let of = |variables: &[(&str, &str)]| {
+        let (mut report, environment) = (Report::default(), Environment::of(variables.iter().copied()));
+        let config = load_text(text, Syntax::Yaml, &environment, &mut report);
+        for section in &config.filters {
+            let mut filter =
+                Kubernetes::new(section, &FilterConfig::of(&config, &environment), &mut report).expect("one");
+            assert!(matches!(filter.plan(&mut source("web", "u1", "app", Duration::ZERO)), Plan::Pass));
+        }
+        report.problems.len()
+    };
+    assert_eq!(of(&[]), 1);
+    assert_eq!(of(&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]), 0);
 }

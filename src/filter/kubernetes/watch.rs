@@ -8,8 +8,7 @@
 //! ```
 
 use super::node;
-use super::pod::Namespace;
-use super::store::{Condition, Store};
+use super::store::{Condition, Kind, Store};
 use crate::config::Environment;
 use crate::net::Backoff;
 use crate::net::kube::{ApiClient, ApiError, ApiOptions, WatchEvent};
@@ -34,18 +33,19 @@ const BACKOFF_BASE: Duration = Duration::from_millis(500);
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// What is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Pods,
-    Namespaces,
-}
-
 impl Kind {
     fn path(self) -> &'static str {
         match self {
             Self::Pods => "/api/v1/pods",
             Self::Namespaces => "/api/v1/namespaces",
+        }
+    }
+
+    /// In sentences.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Namespaces => "namespaces",
         }
     }
 }
@@ -59,8 +59,6 @@ pub(super) struct Watch {
     pub(super) namespace_file: PathBuf,
     pub(super) store: Arc<Store>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
-    pub(super) namespace_labels: bool,
-    pub(super) namespace_annotations: bool,
 }
 
 /// Why following came to an end.
@@ -148,8 +146,8 @@ impl Watch {
             client.list(kind.path(), selector.as_deref(), |object| there.extend(self.apply(kind, &object))).await?;
         if kind == Kind::Pods {
             tracing::info!(pods = there.len(), "the pods of this node are known");
-            self.store.listed(&there);
         }
+        self.store.listed(kind, &there);
         (self.wake)();
         Ok((selector, version))
     }
@@ -164,9 +162,7 @@ impl Watch {
     ) -> Result<(), End> {
         let client = ApiClient::new(&self.api).await?;
         let mut events = client.watch(kind.path(), selector, version, length).await?;
-        if kind == Kind::Pods {
-            self.store.set_condition(Condition::Live);
-        }
+        self.store.set_condition(kind, Condition::Live);
         loop {
             let silent = |_| ApiError::Answer(format!("a watch of {} hung", kind.path()));
             let Some(event) = timeout(length + WATCH_OVERTIME, events.next()).await.map_err(silent)? else {
@@ -178,8 +174,9 @@ impl Watch {
                     version_of(&object, version);
                 }
                 WatchEvent::Deleted(object) => {
-                    if kind == Kind::Pods {
-                        self.store.delete(&object);
+                    match kind {
+                        Kind::Pods => self.store.delete(&object),
+                        Kind::Namespaces => self.store.delete_namespace(&object),
                     }
                     version_of(&object, version);
                 }
@@ -194,20 +191,16 @@ impl Watch {
         }
     }
 
-    /// The UID of a pod.
+    /// The UID of a pod, the name of a namespace.
     fn apply(&self, kind: Kind, object: &Value) -> Option<String> {
-        let (uid, is_news) = match kind {
+        let (name, is_news) = match kind {
             Kind::Pods => self.store.apply(object)?,
-            Kind::Namespaces => {
-                let (labels, annotations) = (self.namespace_labels, self.namespace_annotations);
-                let (name, namespace) = Namespace::of_object(object, labels, annotations)?;
-                (String::new(), self.store.apply_namespace(name, namespace))
-            }
+            Kind::Namespaces => self.store.apply_namespace(object)?,
         };
         if is_news {
             (self.wake)();
         }
-        Some(uid)
+        Some(name)
     }
 
     fn say(&self, kind: Kind, end: &End) {
@@ -225,7 +218,8 @@ impl Watch {
                 Condition::NoNode
             }
             End::Error(error) => {
-                let hint = error.hint().map_or_else(String::new, |hint| format!("; hint: {hint}"));
+                let rights = format!("to list and to watch {}", kind.noun());
+                let hint = error.hint(&rights).map_or_else(String::new, |hint| format!("; hint: {hint}"));
                 tracing::error!("{what} cannot be followed: {error}{hint}");
                 match error {
                     ApiError::Refused { status: 401 | 403, .. } => Condition::Forbidden,
@@ -233,10 +227,8 @@ impl Watch {
                 }
             }
         };
-        if kind == Kind::Pods {
-            self.store.set_condition(condition);
-            (self.wake)();
-        }
+        self.store.set_condition(kind, condition);
+        (self.wake)();
     }
 }
 

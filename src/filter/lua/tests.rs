@@ -120,8 +120,8 @@ fn each_record_has_its_own_answer() {
         all.iter().filter_map(|one| serde_json::from_str(one).ok()).collect::<Vec<serde_json::Value>>()
     };
     assert_eq!(trees(&out), trees(&expect));
-    let counted: Vec<u64> = chain.filters[0].counted().iter().map(|counted| counted.count).collect();
-    assert_eq!(counted, [143 + 142, 143]);
+    let counted: Vec<f64> = chain.filters[0].measures().iter().map(|measure| measure.value).collect();
+    assert_eq!(counted, [285.0, 143.0]);
 }
 
 fn any_json() -> impl Strategy<Value = serde_json::Value> {

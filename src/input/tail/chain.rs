@@ -18,6 +18,8 @@ pub(super) struct Chain {
     pub(super) input: usize,
     pub(super) source: Arc<Source>,
     pub(super) joiner: Joiner,
+    /// The multiline parser that its pod asked for when the joiner was set.
+    pub(super) multiline: Option<String>,
     pub(super) files: VecDeque<TailFile>,
     /// Of contents that were read and are gone since their files were written anew: their number, and what is not settled. A
     /// restart cannot read them again, so an end waits for them.
@@ -32,13 +34,23 @@ pub(super) struct Chain {
     pub(super) last_time_ns: i64,
     /// Of files that are done with: kept only to know where the chain goes on.
     pub(super) finished: Vec<Position>,
+    /// Nothing more of it is wanted; it stays until what was read is settled.
+    pub(super) left_out: bool,
 }
 
 impl Chain {
     /// The first file that has unread lines. A later file is read only when all before it are at their end: it has bytes,
     /// so the writer has left them.
     pub(super) fn next_unread(&self) -> Option<usize> {
+        if self.left_out {
+            return None;
+        }
         self.files.iter().position(TailFile::has_unread)
+    }
+
+    /// Is there anything to be read, for the first time or again?
+    pub(super) fn has_work(&self) -> bool {
+        self.next_unread().is_some() || self.has_put_off()
     }
 
     /// Has its oldest unread file another name by now, or none?
@@ -79,7 +91,7 @@ impl Chain {
     /// The file at `index` has come to its end for good.
     pub(super) fn is_over(&self, index: usize, rotate_wait: Duration, now: Instant) -> bool {
         let file = &self.files[index];
-        if file.is_closed() || file.has_unread() {
+        if self.left_out || file.is_closed() || file.has_unread() {
             return false;
         }
         let quiet_since = file.gone.map(|gone| gone.max(file.grown));

@@ -185,7 +185,7 @@ impl Cutting<'_> {
             // A text that does not fit stays as it is.
             let _ = parser.parse(batch, record);
         }
-        if self.settings.multiline.is_some() {
+        if self.joiner.has_traces() {
             self.joiner.add_whole(batch);
         }
     }

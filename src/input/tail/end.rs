@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, position_of};
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
-use super::file::{Content, TailFile};
+use super::file::{Content, end_of_lines, first_two, head};
 use super::follow::{Follower, now_ns};
 use super::read::give_up;
 use super::settings::Settings;
@@ -10,12 +10,21 @@ use crate::input::FileEvent;
 use crate::parse::{Joiner, LineFormat};
 use crate::record::{Batch, Ticket};
 use crate::state::Position;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Names of files that nobody wants up to which those that are gone are not looked for.
-const LEFT_OUT_MAX: usize = 1000;
+const LEFT_OUT_MIN: usize = 1024;
+
+/// How much of a file that nobody wants is counted as skipped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeftOut {
+    pub(super) inode: u64,
+    /// Behind its last line.
+    pub(super) end: u64,
+}
 
 impl Follower {
     /// Lets go of files that have come to their end, and of the chain when it was the last.
@@ -23,6 +32,9 @@ impl Follower {
         let Some(chain) = self.chains.get(&id) else { return };
         let wait = self.inputs[chain.input].options.rotate_wait.0;
         let over: Vec<usize> = (0..chain.files.len()).filter(|i| chain.is_over(*i, wait, now)).collect();
+        if !over.is_empty() {
+            self.read_put_off_at_last(id);
+        }
         for index in over {
             let Some(chain) = self.chains.get(&id) else { return };
             let is_last = index + 1 == chain.files.len();
@@ -117,28 +129,79 @@ impl Follower {
         }
     }
 
-    /// Nothing of a chain is wanted: what was not read of it is counted, and it is let go where it stands.
+    /// Nothing more of a chain is wanted: what was not read of it is counted. It stays until what was read is settled; who is killed
+    /// before that goes on there, should it be wanted again.
     pub(super) fn leave_out(&mut self, id: u64) {
         self.flush_joiner(id);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let (input, real) = (chain.input, chain.real.clone());
-        let unread = chain.files.iter().map(TailFile::behind).sum();
-        for file in &chain.files {
-            self.by_identity.remove(&(input, file.device, file.inode));
+        let settings = &self.inputs[input];
+        let mut unread = chain.drop_put_off();
+        for file in &mut chain.files {
+            let charset = settings.charset.of_file(file.first);
+            let end = match &file.content {
+                Content::Plain(plain) => end_of_lines(plain, charset).unwrap_or(file.read),
+                Content::Gzip { .. } => file.known_size(),
+                Content::Closed => file.read,
+            };
+            let end = end.max(file.read);
+            unread += end - file.read;
+            file.read = end;
+            file.progress.push(Ticket::default(), end);
         }
-        chain.finished.extend(chain.files.drain(..).map(|file| position_of(&file)));
-        self.count_left_out(input, &real, unread);
-        self.forget_chain(id);
+        chain.left_out = true;
+        let current = chain.current().map(|file| LeftOut { inode: file.inode, end: file.read });
+        self.context.pipe.skipped(settings.number, unread);
+        if let Some(current) = current {
+            self.remember_left_out((input, real), current);
+        }
+        self.forget_left_out();
     }
 
-    /// Counts what nobody wants of a file, once: each scan finds it again.
-    pub(super) fn count_left_out(&mut self, input: usize, real: &Path, bytes: u64) {
-        if self.left_out.len() >= LEFT_OUT_MAX {
-            self.left_out.retain(|(_, path)| path.exists());
+    /// Lets go of chains of which nothing more is wanted, and what was read is settled.
+    pub(super) fn forget_left_out(&mut self) {
+        let mut over = Vec::new();
+        for (id, chain) in self.chains.iter_mut().filter(|(_, chain)| chain.left_out) {
+            chain.sweep();
+            over.extend(chain.is_settled().then_some(*id));
         }
-        if self.left_out.insert((input, real.to_path_buf())) {
-            self.context.pipe.skipped(self.inputs[input].number, bytes);
+        for id in over {
+            let Some(chain) = self.chains.get_mut(&id) else { continue };
+            let (input, mut rows) = (chain.input, Vec::new());
+            super::positions::changes(chain, &self.inputs[input].name, &mut rows);
+            for file in chain.files.drain(..) {
+                self.by_identity.remove(&(input, file.device, file.inode));
+                chain.finished.push(position_of(&file));
+            }
+            self.changes.extend(rows.into_iter().map(|row| (input, row)));
+            self.forget_chain(id);
         }
+    }
+
+    /// Counts what nobody wants of a file. Each scan finds it again, and counts what was added.
+    pub(super) fn count_left_out(&mut self, input: usize, real: &Path) {
+        let Ok((file, meta)) = File::open(real).and_then(|file| file.metadata().map(|meta| (file, meta))) else {
+            return;
+        };
+        let settings = &self.inputs[input];
+        let charset = settings.charset.of_file(head(&file).ok().as_deref().and_then(first_two));
+        let end = end_of_lines(&file, charset).unwrap_or(0);
+        let key = (input, real.to_path_buf());
+        let known = self.left_out.get(&key).filter(|known| known.inode == meta.ino() && known.end <= end);
+        let before = known.map_or(0, |known| known.end);
+        if known.is_none() || before < end {
+            self.context.pipe.skipped(settings.number, end - before);
+        }
+        self.remember_left_out(key, LeftOut { inode: meta.ino(), end });
+    }
+
+    fn remember_left_out(&mut self, key: (usize, PathBuf), left_out: LeftOut) {
+        let names = self.left_out.len();
+        // Twice as many as at the last look: it costs a look at each.
+        if names >= LEFT_OUT_MIN && names.is_power_of_two() && !self.left_out.contains_key(&key) {
+            self.left_out.retain(|(_, path), _| path.exists());
+        }
+        self.left_out.insert(key, left_out);
     }
 
     pub(super) fn unwatch_if_unused(&mut self, folder: &Path) {
@@ -203,7 +266,7 @@ impl Follower {
         self.flush(id, cut::flush_joiner);
     }
 
-    fn flush(&mut self, id: u64, make_records: impl FnOnce(&Settings, &mut Joiner, &mut Batch)) {
+    pub(super) fn flush(&mut self, id: u64, make_records: impl FnOnce(&Settings, &mut Joiner, &mut Batch)) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         if !chain.joiner.is_open() || chain.files.is_empty() {
             return;
@@ -214,8 +277,9 @@ impl Follower {
         let index = chain.files.len() - 1;
         self.batch.reading = chain.files[index].reading(0);
         self.context.pipe.push(&mut self.batch);
-        let end = chain.files[index].read;
-        chain.files[index].progress.push(self.batch.ticket.clone(), end);
+        let file = &mut chain.files[index];
+        let end = if file.skipping { file.progress.read_to() } else { file.read };
+        file.progress.push(self.batch.ticket.clone(), end);
         chain.note_pieces(index);
     }
 }

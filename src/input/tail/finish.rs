@@ -37,7 +37,7 @@ impl Follower {
 
     /// Is everything read, in files that are meant to end?
     pub(super) fn is_at_the_end(&self, now: Instant) -> bool {
-        self.chains.values().all(|c| c.next_unread().is_none()) && (self.exits_on_eof() || self.is_idle(now))
+        !self.chains.values().any(Chain::has_work) && (self.exits_on_eof() || self.is_idle(now))
     }
 
     fn exits_on_eof(&self) -> bool {
@@ -108,12 +108,17 @@ impl Follower {
         let always = self.for_good || !self.context.state.is_durable();
         let is_over = |c: &Chain| always || self.inputs[c.input].options.exit_on_eof;
         let over: Vec<u64> = self.chains.iter().filter(|(_, c)| is_over(c)).map(|(id, _)| *id).collect();
-        over.into_iter().for_each(|id| self.flush_joiner(id));
+        for id in over {
+            self.read_put_off_at_last(id);
+            self.flush_joiner(id);
+        }
     }
 
     /// Where the end of the file is the end of everything, half a line there is a line. Once: who still writes to it after that
     /// did not mean the end.
     fn flush_half_lines(&mut self) {
+        let ids: Vec<u64> = self.chains.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.read_put_off_at_last(id));
         let files = self.chains.iter().flat_map(|(id, chain)| (0..chain.files.len()).map(|index| (*id, index)));
         let files: Vec<(u64, usize)> = files.collect();
         files.into_iter().for_each(|(id, index)| self.flush_half_line(id, index, false));

@@ -3,16 +3,17 @@
 
 use super::chain::Chain;
 use super::discover::Watcher;
+use super::end::LeftOut;
 use super::file::Look;
 use super::positions::{self, Committer, Known};
 use super::rotation::Names;
 use super::settings::Settings;
 use crate::input::{Context, Gauges, LostReason};
-use crate::parse::OpenBytes;
+use crate::parse::{Multiline, OpenBytes};
 use crate::record::time::Rfc3339;
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -57,8 +58,10 @@ pub(super) struct Follower {
     pub(super) listings: Option<HashMap<PathBuf, Arc<Names>>>,
     /// How many chains have their files in a folder.
     pub(super) chains_in: HashMap<PathBuf, usize>,
-    /// Files of which filters want nothing, counted already.
-    pub(super) left_out: HashSet<(usize, PathBuf)>,
+    /// Files of which filters want nothing, and how much of each is counted.
+    pub(super) left_out: HashMap<(usize, PathBuf), LeftOut>,
+    /// Multiline parsers that pods asked for, by name.
+    pub(super) multilines: HashMap<String, Arc<Multiline>>,
     /// Room is being made on a disk until then.
     pub(super) freeing_until: Option<Instant>,
     /// Bytes read and not known to be settled, per section; kept where `mem_buf_limit` bounds them.
@@ -107,7 +110,8 @@ impl Follower {
             start_time: SystemTime::now(),
             listings: None,
             chains_in: HashMap::new(),
-            left_out: HashSet::new(),
+            left_out: HashMap::new(),
+            multilines: HashMap::new(),
             freeing_until: None,
             unsettled,
             try_again: false,
@@ -202,7 +206,8 @@ impl Follower {
             for file in chain.files.iter_mut().rev() {
                 match file.look(now) {
                     Ok(Look::Same) => {}
-                    Ok(Look::Rewritten { unread, before }) => {
+                    Ok(Look::Rewritten { unread, mut before }) => {
+                        let unread = unread + before.take_put_off().iter().map(|(start, end)| end - start).sum::<u64>();
                         self.next_id += 1;
                         chain.overwritten.push((std::mem::replace(&mut file.seq, self.next_id), before));
                         tracing::info!(path = %file.path.display(), unread, "truncated or written anew: read from its beginning");
@@ -213,7 +218,7 @@ impl Follower {
                     }
                 }
             }
-            if !chain.queued && chain.next_unread().is_some() {
+            if !chain.queued && chain.has_work() {
                 chain.queued = true;
                 self.queue.push_back(*id);
             }
@@ -234,6 +239,7 @@ impl Follower {
             committer.commit(changes);
         }
         self.flush_quiet();
+        self.forget_left_out();
         self.report_gauges();
     }
 

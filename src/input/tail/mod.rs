@@ -29,6 +29,7 @@ mod turns;
 mod read;
 mod left;
 mod open;
+mod joining;
 mod held;
 mod positions;
 mod progress;

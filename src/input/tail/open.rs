@@ -23,8 +23,7 @@ impl Follower {
     /// Follows a file with its rotations. `real` is where `path` leads; it may be away while a rotation of it is there.
     pub(super) fn open_chain(&mut self, input: usize, path: &Path, real: &Path) -> io::Result<()> {
         let Some(source) = self.context.pipe.open(draft(&self.inputs[input], path, real)) else {
-            let size = real.metadata().map_or(0, |meta| meta.len());
-            self.count_left_out(input, real, size);
+            self.count_left_out(input, real);
             return Ok(());
         };
         let folder = real.parent().unwrap_or(Path::new("/")).to_path_buf();
@@ -37,12 +36,15 @@ impl Follower {
         let found = continuation(siblings.files, positions, real, |s| self.is_wanted(input, s, path));
         self.next_id += 1;
         let id = self.next_id;
+        let asked = source.draft.multiline.clone();
+        let multiline = self.multiline(input, asked.as_deref());
         let chain = Chain {
             input,
             source,
             joiner: Joiner::new(self.inputs[input].joined_bytes_max)
                 .counted_in(&self.open_bytes)
-                .with_traces(self.inputs[input].multiline.as_ref()),
+                .with_traces(multiline.as_ref()),
+            multiline: asked,
             files: VecDeque::new(),
             overwritten: Vec::new(),
             link: path.to_path_buf(),
@@ -50,6 +52,7 @@ impl Follower {
             queued: false,
             last_time_ns: 0,
             finished: found.finished.into_iter().collect(),
+            left_out: false,
         };
         self.chains.insert(id, chain);
         self.by_path.insert((input, path.to_path_buf()), id);
@@ -57,8 +60,16 @@ impl Follower {
         *self.chains_in.entry(folder).or_default() += 1;
         self.remove_rows(input, &found.moved);
         self.count_vanished(input, &found.vanished);
+        let left_out = self.left_out.remove(&(input, real.to_path_buf()));
         for mut resume in found.files {
-            if !is_known && self.begins_at_the_end(input, &resume.sibling) {
+            // What was written while nobody wanted it is counted, and not read.
+            if let Some(left_out) = left_out {
+                if left_out.inode == resume.sibling.inode {
+                    resume.offset = resume.offset.max(left_out.end);
+                } else if !is_known && resume.sibling.path != real {
+                    continue;
+                }
+            } else if !is_known && self.begins_at_the_end(input, &resume.sibling) {
                 resume.offset = self.end_of(input, &resume);
             }
             self.append(id, input, resume);
@@ -187,15 +198,19 @@ impl Follower {
     fn enqueue(&mut self, id: u64) {
         if let Some(chain) = self.chains.get_mut(&id)
             && !chain.queued
-            && chain.next_unread().is_some()
+            && chain.has_work()
         {
             chain.queued = true;
             self.queue.push_back(id);
         }
     }
 
-    /// Takes pieces in again whose record had no end when drave stopped.
-    fn read_open_pieces(&mut self, id: u64, index: usize, ranges: &[(u64, u64)]) {
+    /// Takes pieces in again whose record had no end when drave stopped; later where filters do not know yet what joins them.
+    pub(super) fn read_open_pieces(&mut self, id: u64, index: usize, ranges: &[(u64, u64)]) {
+        if let Some(chain) = self.chains.get_mut(&id).filter(|chain| chain.source.waits) {
+            chain.files[index].progress.put_off(ranges);
+            return;
+        }
         let mut ranges = ranges.to_vec();
         // The lines of a trace are noted when they are whole, their pieces before.
         ranges.sort_unstable();

@@ -19,6 +19,9 @@ pub(super) struct OpenRange {
     pub(super) closed_by: Option<(u64, u64)>,
 }
 
+/// The number of pieces that are to be read again once it is known what joins them; no record has it.
+const PUT_OFF: u64 = u64::MAX;
+
 /// A file's tickets and what they have settled.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -57,6 +60,23 @@ impl Progress {
     /// Does a batch that added no bytes wait at the settled offset? It holds records of bytes before it.
     pub(super) fn waits_there(&self) -> bool {
         self.tickets.front().is_some_and(|(_, end)| *end == self.settled)
+    }
+
+    /// Notes pieces of the last run that are not read again yet; until then they stay in the row.
+    pub(super) fn put_off(&mut self, ranges: &[(u64, u64)]) {
+        let piece = |&(start, end): &(u64, u64)| OpenPiece { id: PUT_OFF, start, end };
+        self.open.extend(ranges.iter().map(|range| OpenRange { piece: piece(range), closed_by: None }));
+    }
+
+    /// Nothing else is read of the file before them: they are the first.
+    pub(super) fn has_put_off(&self) -> bool {
+        self.open.first().is_some_and(|range| range.piece.id == PUT_OFF)
+    }
+
+    /// They are read now, or not at all.
+    pub(super) fn take_put_off(&mut self) -> Vec<(u64, u64)> {
+        let taken = self.open.extract_if(.., |range| range.piece.id == PUT_OFF);
+        taken.map(|range| (range.piece.start, range.piece.end)).collect()
     }
 
     /// Is everything that was read settled?

@@ -21,14 +21,15 @@ pub(super) enum Step {
 impl Follower {
     pub(super) fn read_block(&mut self, id: u64) -> Step {
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
-        let Some(index) = chain.next_unread() else { return Step::Idle };
+        if !chain.has_work() {
+            return Step::Idle;
+        }
         let input = chain.input;
         if self.is_over_its_limit(input) {
             return Step::Full;
         }
         let is_last_chance = self.is_last_chance();
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
-        let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
         let admission = match pipe.admit(&mut chain.source) {
             // The next start reads it, if there is one that knows where it stands.
@@ -44,6 +45,11 @@ impl Follower {
                 return Step::Idle;
             }
         }
+        self.keep_joining(id);
+        self.read_put_off(id);
+        let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
+        let Some(index) = chain.next_unread() else { return Step::Read };
+        let (settings, pipe) = (&self.inputs[input], &self.context.pipe);
         let file = &mut chain.files[index];
         self.batch.reset(&chain.source, key_names(settings));
         let limit = settings.line_bytes_max() + LINE_END_BYTES_MAX;

@@ -159,6 +159,9 @@ pub(super) struct Settings {
     pub(super) keeps_line_end: bool,
     pub(super) charset: Charset,
     pub(super) options: TailOptions,
+    /// For multiline parsers that pods ask for.
+    pub(super) parsers: Arc<[Section]>,
+    pub(super) multiline_parsers: Arc<[Section]>,
     /// Bytes of one joined text.
     pub(super) joined_bytes_max: usize,
     /// Bytes of the open texts of all files of all sections.
@@ -206,6 +209,8 @@ impl Settings {
             open_bytes_max: (config.service.mem_limit.0 / OPEN_SHARE) as usize,
             mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),
             options,
+            parsers: config.parsers.clone().into(),
+            multiline_parsers: config.multiline_parsers.clone().into(),
         })
     }
 

@@ -88,4 +88,22 @@ mod tests {
             }
         }
     }
+
+    /// However much of rotated files there is to catch up with, the others have their turn.
+    #[test]
+    fn rotated_files_begin_every_other_round_only() {
+        let (a, b) = ("a\n".repeat(50_000), "b\n".repeat(50_000));
+        let fixture = Fixture::new(&[("1.log", a.as_bytes()), ("2.log", b.as_bytes())], true);
+        let mut follower = fixture.follower("buffer_chunk_size: 4096");
+        follower.scan();
+        follower.poll(std::time::Instant::now());
+        follower.chains.values_mut().last().expect("a chain").files[0].gone = Some(std::time::Instant::now());
+        let mut firsts = Vec::new();
+        for _ in 0..4 {
+            follower.behind = true;
+            assert!(follower.read_round());
+            firsts.push(std::mem::take(&mut fixture.kept().texts)[0].0.clone());
+        }
+        assert_eq!(firsts, ["b", "a", "b", "a"]);
+    }
 }

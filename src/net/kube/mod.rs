@@ -54,13 +54,11 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// The remedy, where one is known.
-    pub fn hint(&self) -> Option<String> {
+    /// The remedy, where one is known. `rights`: what the service account must have, as in "to list and to watch pods".
+    pub fn hint(&self, rights: &str) -> Option<String> {
         match self {
             Self::Refused { status: 401, .. } => Some("is the token right? see `kube_token_file`".into()),
-            Self::Refused { status: 403, .. } => {
-                Some("the service account needs the rights to list and to watch pods".into())
-            }
+            Self::Refused { status: 403, .. } => Some(format!("the service account needs the rights {rights}")),
             Self::Refused { status: 404, .. } => Some("is `kube_url` the address of a Kubernetes API?".into()),
             Self::Net(error) => error.hint().map(str::to_owned),
             _ => None,
@@ -126,13 +124,21 @@ impl ApiClient {
             return Err(refusal(head.status.as_u16(), body).await);
         }
         let mut cutter = ListCutter::default();
+        let mut unreadable = None;
         loop {
             let late = |_| ApiError::Answer(format!("a list of {path} came to a halt for {PART_TIMEOUT:?}"));
             let Some(frame) = timeout(PART_TIMEOUT, body.frame()).await.map_err(late)? else { break };
             let broken = |e| ApiError::Answer(format!("a list of {path} broke off: {e}"));
             if let Ok(data) = frame.map_err(broken)?.into_data() {
-                cutter.push(&data, |object| _ = serde_json::from_slice(object).map(&mut take))?;
+                cutter.push(&data, |object| match serde_json::from_slice(object) {
+                    Ok(object) => take(object),
+                    Err(error) => unreadable = Some(error),
+                })?;
             }
+        }
+        // Else it would count as deleted.
+        if let Some(error) = unreadable {
+            return Err(ApiError::Answer(format!("a list of {path} has an object that is not understood: {error}")));
         }
         cutter.version()
     }

@@ -2,6 +2,7 @@
 
 use crate::config::Environment;
 use http::Uri;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub enum Place {
 }
 
 /// How an API is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiOptions {
     /// Where it is.
     pub place: Place,
@@ -54,6 +55,15 @@ impl ApiOptions {
             verify: true,
             verify_hostname: true,
             vhost: None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "{url}"),
+            Self::Kubeconfig(file) => write!(f, "{}", file.display()),
         }
     }
 }

@@ -133,6 +133,20 @@ fn lines_go_through_a_parser_first() {
     assert_eq!(found[3], r#""t":"c1\nc2;","g":"a""#);
 }
 
+/// A group for each request, and no end of any: the oldest go on.
+#[test]
+fn only_so_many_groups_are_open_at_once() {
+    let config = "{parsers: [{name: j, format: json}], multiline_parsers: [{name: m, type: endswith, match_string: ';', \
+                  parser: j, key_content: t, key_group: g}]}";
+    let (mut traces, mut batch, mut offset) = (traces("m", config, 1000), batch(), 0);
+    let lines: Vec<String> = (0..1500).map(|n| format!(r#"{{"t":"a","g":"{n}"}}"#)).collect();
+    feed(&mut traces, &mut batch, &mut offset, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((traces.open.len(), batch.records.len()), (1000, 500));
+    feed(&mut traces, &mut batch, &mut offset, &[r#"{"t":"b;","g":"1400"}"#]);
+    traces.flush(&mut batch);
+    assert_eq!((batch.records.len(), batch.counts.open, batch.counts.joined), (1500, 0, 1));
+}
+
 #[test]
 fn what_is_over_the_limit_is_sent_marked_and_the_rest_goes_on() {
     let (mut traces, mut batch, mut offset) = (traces("java", "{}", 20), batch(), 0);

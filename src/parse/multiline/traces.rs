@@ -150,6 +150,7 @@ impl Traces {
             };
             let group = line.group.map_or_else(Vec::new, |group| batch.bytes(group).to_vec());
             self.close_before_last(batch, Some(&group));
+            self.bound_open(batch);
             if state.is_end {
                 self.closed.extend(piece);
             } else {
@@ -179,6 +180,16 @@ impl Traces {
                     None => break,
                 }
             }
+            batch.records.push(line);
+        }
+    }
+
+    /// A group may be anything, one of its own for each request: the oldest trace is over when there are too many.
+    fn bound_open(&mut self, batch: &mut Batch) {
+        if self.open.len() >= OPEN_MAX
+            && let Some(line) = batch.records.pop()
+        {
+            self.close(0, batch, false);
             batch.records.push(line);
         }
     }

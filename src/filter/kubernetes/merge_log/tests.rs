@@ -132,7 +132,7 @@ fn a_parser_takes_the_place_of_json() {
 #[test]
 fn annotations_choose_the_parser_and_leave_out_by_stream() {
     let parser: Arc<dyn Parser> = parse::parser("json", &[]).unwrap();
-    let asked = Asked { parsers: [None, Some(parser)], exclude: [false, false], bad: Vec::new() };
+    let asked = Asked { parsers: [None, Some(parser)], ..Asked::default() };
     let no_json: Arc<dyn Parser> = Arc::new(Never);
     let merging = Merging { parser: Some(no_json), ..merging(None, false) };
     for (stream, expect) in [(Stream::Stderr, r#""a":1"#), (Stream::Stdout, r#""log":"{\"a\":1}""#)] {

@@ -218,3 +218,21 @@ fn only_the_log_of_its_own_pod_is_left_out() {
         assert_eq!(fixture.kept().texts.len(), expect, "{own:?}");
     }
 }
+
+/// What is open is sent in the middle of a line that is passed over: a restart must not take the rest of it for a line.
+#[test]
+fn a_flush_does_not_move_over_a_line_that_is_passed_over() {
+    let piece = "2026-01-01T00:00:00Z stdout P open\n";
+    let fixture = Fixture::new(&[("a.log", format!("{piece}{}", "x".repeat(200)).as_bytes())], true);
+    let mut follower = fixture.follower("multiline.parser: cri, buffer_max_size: 100");
+    read_all(&mut follower);
+    let mut file = File::options().append(true).open(fixture.path("a.log")).expect("there");
+    file.write_all(b"and more").expect("written");
+    read_all(&mut follower);
+    let id = *follower.chains.keys().next().expect("a chain");
+    assert!(follower.chains[&id].files[0].skipping);
+    follower.flush_joiner(id);
+    let file = &follower.chains[&id].files[0];
+    assert_eq!(file.progress.read_to(), piece.len() as u64);
+    assert!(fixture.kept().texts.iter().any(|(text, _)| text == "open"));
+}

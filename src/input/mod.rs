@@ -1,5 +1,6 @@
 //! Where records come from. An input owns its thread and pushes batches into the pipeline.
 
+pub mod systemd;
 pub mod tail;
 
 use crate::config::{Config, Opt, Report, Section};

@@ -10,6 +10,7 @@ pub mod cloudwatch;
 pub mod code;
 pub mod fluent_bit;
 pub mod http;
+pub mod journal;
 pub mod kubernetes;
 pub mod logs;
 pub mod loki;

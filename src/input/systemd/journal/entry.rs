@@ -76,13 +76,12 @@ impl JournalFile {
         Ok(entry)
     }
 
-    /// Are these the fields that the entry was written with? `hashes` are those that [`Data::xor`](super::Data::xor) gave. Only
-    /// compact files need it: elsewhere each item has the hash of its field.
+    /// Are these the fields that the entry was written with? `hashes` are those that [`Data::xor`](super::Data::xor) gave.
     ///
     /// # Errors
     /// They are not.
     pub fn check_entry(&self, entry: &Entry, items: usize, hashes: &[u64]) -> Result<(), Trouble> {
-        if !self.header().compact || hashes.len() < items {
+        if hashes.len() < items {
             return Ok(());
         }
         let difference = hashes.iter().fold(entry.xor_hash, |all, hash| all ^ hash);

@@ -1,6 +1,7 @@
 //! The systemd journal: files by `systemd-journal-remote`, with `journalctl` as the second opinion.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod agent;
 mod damage;
 mod forms;
 #[path = "../support/mod.rs"]

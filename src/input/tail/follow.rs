@@ -3,11 +3,12 @@
 
 use super::chain::Chain;
 use super::cut::{self, Cutting, LINE_END_BYTES_MAX, key_names};
-use super::discover::Watcher;
 use super::file::{Content, Look, TailFile};
-use super::positions::{self, Committer, Known};
+use super::positions::{self, Known};
 use super::rotation::Names;
 use super::settings::Settings;
+use crate::input::committer::Committer;
+use crate::input::watch::Watcher;
 use crate::input::{Admission, Context, Gauges, LostReason};
 use crate::parse::OpenBytes;
 use crate::record::time::Rfc3339;

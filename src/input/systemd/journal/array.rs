@@ -89,6 +89,11 @@ impl EntryList {
         Ok(Some(offset))
     }
 
+    /// Where the last entry stands that was given out, or passed by [`seek`](Self::seek); 0 without one.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Gives the last one out again: it was not whole yet.
     pub fn step_back(&mut self, file: &mut JournalFile, offset: u64) {
         if self.scan.is_some() {

@@ -70,6 +70,21 @@ impl JournalFile {
         &self.header
     }
 
+    /// Bytes of the file, at the last look.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Is there nothing? There is at least a header.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Has it no name any more?
+    pub fn is_deleted(&self) -> bool {
+        self.storage.is_deleted()
+    }
+
     /// Looks at the header again; `true` when it changed, and what was read before may have changed too.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use super::Trouble;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Where the bytes of a journal are.
 pub trait Storage: Send {
@@ -18,6 +18,10 @@ pub trait Storage: Send {
     /// # Errors
     /// The disk failed.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Has it no name any more?
+    fn is_deleted(&self) -> bool {
+        false
+    }
     /// Is there nothing?
     ///
     /// # Errors
@@ -28,6 +32,10 @@ pub trait Storage: Send {
 }
 
 impl Storage for File {
+    fn is_deleted(&self) -> bool {
+        self.metadata().is_ok_and(|meta| meta.nlink() == 0)
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }

@@ -41,6 +41,8 @@ pub enum Gauge {
     SpoolRecords,
     /// Age of the oldest record in an output's spool.
     SpoolOldest,
+    /// Nothing more goes into an output's spool.
+    SpoolBlocked,
     /// Folders that cannot be watched.
     UnwatchedFolders,
     /// Pods whose metadata is known.
@@ -78,6 +80,10 @@ impl Gauge {
             Self::SpoolBytes => ("output_spool_bytes", "Bytes of the spool on disk"),
             Self::SpoolRecords => ("output_spool_records", "Records in the spool"),
             Self::SpoolOldest => ("output_spool_oldest_seconds", "Age of the oldest record in the spool"),
+            Self::SpoolBlocked => (
+                "output_spool_blocked",
+                "1 when nothing more goes into the spool: it is full, its disk is down to `storage.min_free`, or fails",
+            ),
             Self::UnwatchedFolders => {
                 ("input_unwatched_folders", "Folders without directory events; scans find their files")
             }

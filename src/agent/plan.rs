@@ -3,8 +3,9 @@
 use super::route::Match;
 use super::steps::Scope;
 use crate::config::{
-    Config, Entry, Environment, FilterShared, InputShared, Location, Opt, OutputShared, Processor, ProcessorShared,
-    Report, RetryLimit, Section, SectionKind, ServiceOptions, StorageType, absent, absent_names, is_writable, nearest,
+    Config, Entry, Environment, FilterShared, InputShared, Location, OnTerm, Opt, OutputShared, Processor,
+    ProcessorShared, Report, RetryLimit, Section, SectionKind, ServiceOptions, StorageType, absent, absent_names,
+    is_writable, nearest,
 };
 use crate::filter::{Condition, Conditional, FILTERS, Filter, FilterConfig, PROCESSORS};
 use crate::input::{INPUTS, Input, InputContext};
@@ -60,6 +61,8 @@ pub struct Plan {
     pub(super) filters: Vec<(Scope, Box<dyn Filter>)>,
     pub(super) outputs: Vec<PlannedOutput>,
     pub(super) state_folder: Option<PathBuf>,
+    /// Are files read on after SIGTERM?
+    pub(super) drains: bool,
     /// Where spools are, if there are any.
     pub(super) storage_path: Option<PathBuf>,
     /// `storage.path`, used or not.
@@ -108,6 +111,7 @@ impl Plan {
             filters,
             outputs: outputs.into_iter().flatten().collect(),
             state_folder,
+            drains: drains(config, environment),
             storage_path,
             storage_folder: config.service.storage_path.as_ref().map(|path| config.folder.join(path)),
             folder: config.folder.clone(),
@@ -202,6 +206,20 @@ fn plan_processor(processor: &Processor, config: &Config, report: &mut Report) -
             report.error(Some(&entry.value_at), format!("condition of {} {what}", section.title()), Some(hint));
             None
         }
+    }
+}
+
+/// Where a node keeps the logs of its containers.
+const NODE_LOGS: [&str; 3] = ["/var/log/containers", "/var/log/pods", "/var/lib/docker/containers"];
+
+/// `on_term`. Of a sidecar nobody reads later what it has not read; of a node the next start does.
+fn drains(config: &Config, environment: &Environment) -> bool {
+    let is_of_node = |entry: &Entry| NODE_LOGS.iter().any(|folder| entry.value.contains(folder));
+    let mut paths = config.inputs.iter().flat_map(|section| section.all("path"));
+    match config.service.on_term {
+        OnTerm::Drain => true,
+        OnTerm::Stop => false,
+        OnTerm::Auto => environment.get("KUBERNETES_SERVICE_HOST").is_some() && !paths.any(is_of_node),
     }
 }
 

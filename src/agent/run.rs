@@ -14,7 +14,7 @@ use super::verdict::VerdictLimits;
 use crate::admin::{self, Classic, Gauge, Listen, Snapshot, Subject};
 use crate::config::{Environment, ServiceOptions, StorageSync};
 use crate::filter::{FilterContext, Measure, Measured};
-use crate::input::{Context, Input, OwnOutput, Pipe, Stop};
+use crate::input::{Context, Drain, Input, OwnOutput, Pipe, Stop};
 use crate::output::{Output, OutputContext};
 use crate::record::time::{DateFormat, push_date};
 use crate::spool;
@@ -28,6 +28,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// The part of the grace period after which what is not delivered goes to the spool.
 const SPOOL_AT: f64 = 0.6;
+/// The part of it after which `on_term drain` reads no further: the rest is for what was read last.
+const DRAIN_UNTIL: f64 = 0.8;
+/// The same as `SPOOL_AT` where files are read on: what is read last has time, too.
+const SPOOL_AT_OF_DRAIN: f64 = 0.9;
 /// So long the spools may take at the end to store how far they are.
 const LAST_SAVE: Duration = Duration::from_secs(1);
 /// An output with a spool has room for so many requests in its share of the memory: some may hang while others go to the spool.
@@ -395,16 +399,20 @@ impl Running {
     }
 
     fn stop(&mut self, stops: &[Arc<Stop>]) {
+        let (now, grace) = (Instant::now(), self.plan.service.grace.0);
         let first = self.deadline.is_none();
         // A second signal means now.
-        let deadline = Instant::now() + if first { self.plan.service.grace.0 } else { Duration::ZERO };
+        let deadline = now + if first { grace } else { Duration::ZERO };
         self.deadline = Some(deadline);
-        tracing::info!(grace_seconds = self.plan.service.grace.0.as_secs_f64(), "stopping");
+        tracing::info!(grace_seconds = grace.as_secs_f64(), drain = self.plan.drains, "stopping");
+        if first && self.plan.drains {
+            let drain = Drain { since: now, until: now + grace.mul_f64(DRAIN_UNTIL) };
+            stops.iter().for_each(|s| s.drain_first(drain));
+        }
         self.pipeline.stop_lingering();
         // What is not delivered by then goes to the spool, and the inputs still have time to commit their positions.
-        let _ = self
-            .stopping
-            .send(Some(Instant::now() + deadline.saturating_duration_since(Instant::now()).mul_f64(SPOOL_AT)));
+        let spool_at = if self.plan.drains { SPOOL_AT_OF_DRAIN } else { SPOOL_AT };
+        let _ = self.stopping.send(Some(now + deadline.saturating_duration_since(now).mul_f64(spool_at)));
         stops.iter().for_each(|s| s.request(deadline));
     }
 
@@ -567,6 +575,7 @@ impl Subject for Watched {
                 snapshot.gauge(Gauge::SpoolBytes, &labels, status.bytes as f64);
                 snapshot.gauge(Gauge::SpoolRecords, &labels, status.pending.records as f64);
                 snapshot.gauge(Gauge::SpoolOldest, &labels, age.as_secs_f64());
+                snapshot.gauge(Gauge::SpoolBlocked, &labels, f64::from(u8::from(spool.is_blocked())));
                 snapshot.counter("output_spool_damaged_bytes", &labels, status.damaged_bytes);
             }
             snapshot.gauge(Gauge::PendingOldest, &labels, oldest.as_secs_f64());

@@ -45,7 +45,7 @@ pub use page::Page;
 pub use schema::schema_of;
 pub use secret::is_secret_key;
 pub use section::{Entry, Section, SectionKind, nearest};
-pub use service::{ListenAddress, LogFormat, LogLevel, ServiceOptions};
+pub use service::{ListenAddress, LogFormat, LogLevel, OnTerm, ServiceOptions};
 pub use shared::{FilterShared, InputShared, OutputShared, ProcessorShared, RetryLimit};
 pub use storage::{OnFull, Percent, StorageSync, StorageType};
 pub use value::{Duration, List, Secret, Size};

@@ -32,6 +32,18 @@ crate::option_enum! {
     }
 }
 
+crate::option_enum! {
+    /// What SIGTERM and SIGINT mean.
+    pub enum OnTerm {
+        /// `drain` where what is not read is gone with the pod: in a pod that reads no container logs of a node. Else `stop`.
+        Auto = "auto",
+        /// What is written is read and delivered.
+        Stop = "stop",
+        /// Files are read on until they are quiet, or `grace` is nearly over.
+        Drain = "drain",
+    }
+}
+
 crate::options! {
     /// What holds for the whole process.
     pub struct ServiceOptions {
@@ -39,6 +51,9 @@ crate::options! {
         flush: Duration, "flush", default "1";
         /// How long a stop may take to deliver what was read.
         grace: Duration, "grace", default "5";
+        /// What SIGTERM means: stop (what is written is delivered) or drain (files are read on until they are quiet for 2 s or `grace` is
+        /// nearly over); auto is drain in a pod that reads no container logs of a node.
+        on_term: OnTerm, "on_term", default "auto";
         /// How much drave says about itself: off, error, warn, info, debug or trace.
         log_level: LogLevel, "log_level", default "info";
         /// A file for drave's own messages; without it they go to stderr.
@@ -158,6 +173,7 @@ impl Default for ServiceOptions {
         Self {
             flush: Duration(std::time::Duration::from_secs(1)),
             grace: Duration(std::time::Duration::from_secs(5)),
+            on_term: OnTerm::Auto,
             log_level: LogLevel::Info,
             log_file: None,
             log_format: LogFormat::Text,

@@ -117,11 +117,21 @@ impl Wake {
     }
 }
 
+/// Files are read on after the end was asked for: what is not read is gone with the pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// When the end was asked for.
+    pub since: Instant,
+    /// When reading ends, quiet or not: what was read has to be delivered, too.
+    pub until: Instant,
+}
+
 /// Tells an input when to stop.
 #[derive(Debug, Default)]
 pub struct Stop {
     requested: AtomicBool,
     deadline: Mutex<Option<Instant>>,
+    drain: Mutex<Option<Drain>>,
     /// Also wakes the input's thread.
     pub wake: Arc<Wake>,
 }
@@ -132,6 +142,16 @@ impl Stop {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
         self.requested.store(true, Ordering::Release);
         self.wake.wake();
+    }
+
+    /// The end that is asked for next leaves time for what is still being written.
+    pub fn drain_first(&self, drain: Drain) {
+        *self.drain.lock().unwrap_or_else(PoisonError::into_inner) = Some(drain);
+    }
+
+    /// That time, where there is any.
+    pub fn drain(&self) -> Option<Drain> {
+        *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Was the end asked for?

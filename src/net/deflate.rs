@@ -6,8 +6,11 @@
 //!
 //! ```text
 //! body:   | 16 KiB, fixed codes | 256 KiB | 256 KiB | … |      the first 16 KiB of each block are counted
-//! search: the place where the same seven bytes were last seen, if their hash still knows it; the first match is taken
+//! search: at every second place, where the same seven bytes were last seen, if their hash still knows it; the first match is taken,
+//!         and begins up to eight bytes before the place where it was found
 //! ```
+
+use wide::u8x16;
 
 use super::huffman::{Code, Codes, Counts, END, MATCH_MAX, distance_symbol, length_symbol};
 
@@ -18,24 +21,29 @@ const HASHED_BYTES: u32 = 7;
 /// The shortest match that is taken.
 const MATCH_MIN: u32 = 5;
 /// The farthest match.
-const WINDOW: usize = 32 << 10;
+const WINDOW: u16 = 32 << 10;
+/// Every second place is looked at: what a match misses so at its beginning is found by looking back.
+const STEP: usize = 2;
+/// Behind so many bytes without a match, numbers and ids mostly, every third.
+const STEP_FAR: usize = 3;
+const FAR: usize = 8;
 /// The first block ends here: its codes are not made for the text.
 const FIRST_BLOCK: usize = 16 << 10;
-/// How often codes are made anew.
-const BLOCK: usize = 256 << 10;
+/// How often codes are made anew: that costs as much as compressing 2 KiB.
+const BLOCK: usize = 512 << 10;
 /// So much of each block is counted.
 const COUNTED: usize = 16 << 10;
 /// Input between two looks at the room for bits.
 const SEGMENT: usize = 8 << 10;
 /// Room for the bits of a segment.
 const ROOM: usize = 32 << 10;
-/// What a look ahead may read behind a position.
-const LOOK_AHEAD: usize = MATCH_MAX + STRIDE + 8;
+/// What a look ahead reads behind a position.
+const LOOK_AHEAD: usize = STRIDE + 8;
 /// Bytes that are compared at once in a long match.
 const STRIDE: usize = 32;
 
-// A literal has 15 bits at most, a match of five bytes 48; the last match may leave the segment.
-const _: () = assert!((SEGMENT + MATCH_MAX) * 2 + 8 <= ROOM);
+// A literal has 14 bits at most, a match of five bytes 46; the last match may leave the segment, by no more than a block.
+const _: () = assert!(SEGMENT * 2 + BLOCK / 64 + 16 <= ROOM);
 const _: () = assert!(SEGMENT <= FIRST_BLOCK && COUNTED <= BLOCK);
 
 /// A compressor; it keeps nothing from one body to the next but its memory, about 45 KiB.
@@ -105,40 +113,56 @@ impl Deflate {
         let Self { heads, bits, codes, counts } = self;
         let mut bits = bits.open();
         let safe = end.saturating_sub(LOOK_AHEAD).min(stop);
-        while at < safe {
-            let word = word(input, at);
-            let head = &mut heads[hash(word)];
-            let distance = usize::from((at as u16).wrapping_sub(*head));
-            *head = at as u16;
-            if distance.wrapping_sub(1) < WINDOW && distance <= at {
-                let difference = word ^ self::word(input, at - distance);
-                if difference << (64 - 8 * MATCH_MIN) == 0 {
-                    let length = match_length(input, at, distance, difference);
-                    let (symbol, extra, value) = distance_symbol(distance);
-                    bits.add(codes.lengths[length]);
-                    bits.add(codes.distances[symbol & 31].followed_by(value, extra));
-                    bits.flush();
-                    if COUNT {
-                        counts.literals[length_symbol(length).0] += 1;
-                        counts.distances[symbol] += 1;
-                    }
-                    at += length;
-                    heads[hash(self::word(input, at - 1))] = (at - 1) as u16;
-                    continue;
-                }
-            }
-            bits.literal::<COUNT>(word as u8, codes, counts);
-            at += 1;
+        while let Some(found) = search(heads, input, at, safe) {
+            bits.literals::<COUNT>(&input[at..], found.at - at, codes, counts);
+            let length = match_length(input, found.at, found.distance, end);
+            bits.repeat::<COUNT>(length, found.distance, codes, counts);
+            at = found.at + length;
+            heads[hash(word(input, at - 1))] = (at - 1) as u16;
         }
-        if safe < stop {
-            for byte in input.get(at..stop).unwrap_or_default() {
-                bits.literal::<COUNT>(*byte, codes, counts);
-            }
-            at = at.max(stop);
+        for byte in input.get(at..stop).unwrap_or_default() {
+            bits.literal::<COUNT>(*byte, codes, counts);
         }
         bits.close();
-        at
+        at.max(stop)
     }
+}
+
+/// A match: from where, and how far back the same bytes are.
+struct Found {
+    at: usize,
+    distance: usize,
+}
+
+/// The next match that begins between `from` and `safe`.
+#[inline]
+fn search(heads: &mut [u16; 1 << HASH_BITS], input: &[u8], from: usize, safe: usize) -> Option<Found> {
+    let mut at = from;
+    while at < safe {
+        let here = word(input, at);
+        let head = &mut heads[hash(here)];
+        let back = (at as u16).wrapping_sub(*head);
+        *head = at as u16;
+        let distance = usize::from(back);
+        // `distance` is never above `at`: heads hold places behind which it is, or 0.
+        let difference = here ^ word(input, at.wrapping_sub(distance));
+        // One branch for both.
+        if (difference << (64 - 8 * MATCH_MIN) == 0) & (back.wrapping_sub(1) < WINDOW) {
+            return Some(Found { at: at - same_before(input, at, distance).min(at - from), distance });
+        }
+        at += if at - from < FAR { STEP } else { STEP_FAR };
+    }
+    None
+}
+
+/// How many of the eight bytes before `at` are those `distance` before them.
+#[inline]
+fn same_before(input: &[u8], at: usize, distance: usize) -> usize {
+    if at - distance < 8 {
+        return 0;
+    }
+    let difference = word(input, at - 8) ^ word(input, at - distance - 8);
+    (difference.leading_zeros() >> 3) as usize
 }
 
 #[inline]
@@ -157,22 +181,34 @@ fn hash(word: u64) -> usize {
     ((word << (64 - 8 * HASHED_BYTES)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - HASH_BITS)) as usize
 }
 
-/// How many bytes at `at` are those `distance` before; `difference` is that of the first eight.
+/// How many bytes at `at` are those `distance` before, up to `end`.
 #[inline]
-fn match_length(input: &[u8], at: usize, distance: usize, mut difference: u64) -> usize {
-    let mut length = 0;
-    // Long matches, such as what all records of a pod have in common, in larger steps.
-    if difference == 0 {
-        while length < MATCH_MAX && chunk(input, at + length) == chunk(input, at - distance + length) {
-            length += STRIDE;
+fn match_length(input: &[u8], at: usize, distance: usize, end: usize) -> usize {
+    let same = same_mask(chunk(input, at), chunk(input, at - distance));
+    if same == u32::MAX { long_match(input, at, distance, end) } else { same.trailing_ones() as usize }
+}
+
+/// The same for matches of a stride and more, such as what all records of a pod have in common.
+#[inline(never)]
+fn long_match(input: &[u8], at: usize, distance: usize, end: usize) -> usize {
+    let mut length = STRIDE;
+    while at + length + STRIDE <= end {
+        let same = same_mask(chunk(input, at + length), chunk(input, at - distance + length));
+        if same != u32::MAX {
+            return length + same.trailing_ones() as usize;
         }
-        difference = if length == 0 { 0 } else { word(input, at + length) ^ word(input, at - distance + length) };
+        length += STRIDE;
     }
-    while difference == 0 && length < MATCH_MAX {
-        length += 8;
-        difference = word(input, at + length) ^ word(input, at - distance + length);
-    }
-    (length + (difference.trailing_zeros() >> 3) as usize).min(MATCH_MAX)
+    let (ours, theirs) = (&input[at + length..end], &input[at - distance + length..]);
+    length + ours.iter().zip(theirs).take_while(|(our, their)| our == their).count()
+}
+
+/// A bit for each byte that is the same in both.
+#[inline]
+fn same_mask(ours: &[u8; STRIDE], theirs: &[u8; STRIDE]) -> u32 {
+    let half = |chunk: &[u8; STRIDE], at: usize| u8x16::from(*chunk[at..].first_chunk::<16>().unwrap_or(&[0; 16]));
+    let same = |at| half(ours, at).simd_eq(half(theirs, at)).to_bitmask();
+    same(0) | same(16) << 16
 }
 
 /// Bits on their way into bytes.
@@ -242,6 +278,47 @@ impl OpenBits<'_> {
         }
     }
 
+    /// Writes the first `count` bytes of `input`. Most runs are short, and a loop that ends anywhere costs more than the codes: four at
+    /// once, of which those too many have no bits.
+    #[inline]
+    fn literals<const COUNT: bool>(&mut self, input: &[u8], count: usize, codes: &Codes, counts: &mut Counts) {
+        let mut left = count;
+        for four in input.as_chunks::<4>().0 {
+            for (number, byte) in four.iter().enumerate() {
+                self.add(codes.literals[usize::from(*byte)].only_if(number < left));
+            }
+            self.flush();
+            if left <= four.len() {
+                break;
+            }
+            left -= four.len();
+        }
+        if COUNT {
+            for byte in &input[..count] {
+                counts.literals[usize::from(*byte)] += 1;
+            }
+        }
+    }
+
+    /// Writes a match; one that is too long for a code as several at the same distance.
+    #[inline]
+    fn repeat<const COUNT: bool>(&mut self, mut length: usize, distance: usize, codes: &Codes, counts: &mut Counts) {
+        let (symbol, extra, value) = distance_symbol(distance);
+        let far = codes.distances[symbol & 31].followed_by(value, extra);
+        while length > 0 {
+            // The last one needs three bytes.
+            let part = if length <= MATCH_MAX { length } else { MATCH_MAX.min(length - 3) };
+            self.add(codes.lengths[part]);
+            self.add(far);
+            self.flush();
+            if COUNT {
+                counts.literals[length_symbol(part).0] += 1;
+                counts.distances[symbol] += 1;
+            }
+            length -= part;
+        }
+    }
+
     fn close(self) {
         (self.of.waiting, self.of.count, self.of.written) = (self.waiting, self.count, self.written);
     }
@@ -272,10 +349,17 @@ mod tests {
 
     #[test]
     fn every_length_around_the_borders_comes_back() {
-        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(9000);
-        for border in
-            [0, LOOK_AHEAD, SEGMENT, FIRST_BLOCK, WINDOW, 1 << 16, FIRST_BLOCK + BLOCK, FIRST_BLOCK + 2 * BLOCK]
-        {
+        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(15_000);
+        for border in [
+            0,
+            LOOK_AHEAD,
+            SEGMENT,
+            FIRST_BLOCK,
+            usize::from(WINDOW),
+            1 << 16,
+            FIRST_BLOCK + BLOCK,
+            FIRST_BLOCK + 2 * BLOCK,
+        ] {
             for length in border.saturating_sub(9)..border + 9 {
                 round_trip(&text[..length]);
             }

@@ -7,6 +7,8 @@ use wide::u8x16;
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 /// Bytes looked at in one step: a vector register.
 pub(super) const STEP: usize = 16;
+/// Text that is escaped at once; the room for it is filled with zeros first.
+const ROOM: usize = 1024;
 
 /// Writes `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
@@ -30,112 +32,109 @@ pub fn push_utf8(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Writes UTF-8 with quotes, backslashes and control characters escaped.
 #[inline]
-pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    out.reserve(text.len() + text.len() / 8 + STEP);
-    let (steps, rest) = text.as_chunks::<STEP>();
-    for step in steps {
-        let mask = special_mask(step);
-        if mask == 0 {
-            out.extend_from_slice(step);
-        } else {
-            push_step(out, step, mask);
-        }
+pub fn push_escaped(out: &mut Vec<u8>, mut text: &[u8]) {
+    while !text.is_empty() {
+        let done = push_some(out, text);
+        text = &text[done..];
     }
-    if let (Some(last), false) = (text.last_chunk::<STEP>(), rest.is_empty()) {
-        return push_end(out, last, STEP - rest.len());
-    }
-    let mut plain = 0;
-    for (at, byte) in rest.iter().enumerate() {
-        if is_special(*byte) {
-            out.extend_from_slice(&rest[plain..at]);
-            push_escape(out, *byte);
-            plain = at + 1;
-        }
-    }
-    out.extend_from_slice(&rest[plain..]);
 }
 
+/// Writes as much of the text as it makes room for; how much that is.
+///
+/// Written are whole steps, each over the end of the one before: calls of memcpy with a length of a few bytes cost more than the bytes.
+fn push_some(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    let start = out.len();
+    let total = text.len().min(ROOM);
+    // A byte becomes two, and the last step runs over.
+    out.resize(start + 2 * total + 4 * STEP, 0);
+    let (mut at, mut written) = (0, 0);
+    let to = &mut out[start..];
+    while at + STEP <= total
+        && let Some(window) = text[at..].first_chunk()
+        && let Some(more) = escape_step(&mut to[written..], window)
+    {
+        written += more;
+        at += STEP;
+    }
+    // Less than a window is left, filled up with what needs no escape; or there is a control character.
+    let last = &text[at..total.min(at + 2 * STEP - 1)];
+    let mut padded = [b' '; 3 * STEP];
+    padded[..last.len()].copy_from_slice(last);
+    let mut from = 0;
+    while from < last.len()
+        && let Some(window) = padded[from..].first_chunk()
+        && let Some(more) = escape_step(&mut to[written..], window)
+    {
+        written += more;
+        from += STEP;
+    }
+    if from >= last.len() {
+        out.truncate(start + written - (from - last.len()));
+        return total;
+    }
+    out.truncate(start + written);
+    let step = &last[from..last.len().min(from + STEP)];
+    step.iter().for_each(|byte| push_byte(out, *byte));
+    at + from + step.len()
+}
+
+/// Writes the first half of the window, its quotes and backslashes escaped; how many bytes it became. `None` where it has a control character.
 #[inline]
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+fn escape_step(out: &mut [u8], window: &[u8; 2 * STEP]) -> Option<usize> {
+    let to: &mut [u8; 3 * STEP] = out.first_chunk_mut()?;
+    let bytes = u8x16::from(*window.first_chunk()?);
+    if controls(bytes).to_bitmask() != 0 {
+        return None;
+    }
+    let mut mask = quotes(bytes).to_bitmask();
+    let (mut read, mut written) = (0, 0);
+    while mask != 0 {
+        let special = mask.trailing_zeros() as usize & (STEP - 1);
+        to[written..written + STEP].copy_from_slice(&window[read..read + STEP]);
+        written += special - read;
+        // The byte itself comes with what is behind it.
+        to[written] = b'\\';
+        written += 1;
+        read = special;
+        mask &= mask - 1;
+    }
+    to[written..written + STEP].copy_from_slice(&window[read..read + STEP]);
+    Some(written + STEP - read)
+}
+
+/// Writes a byte, or its escape.
+fn push_byte(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0C => out.extend_from_slice(b"\\f"),
+        0x00..0x20 => {
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
+        }
+        _ => out.push(byte),
+    }
 }
 
 /// A bit for each byte that has to be escaped.
 #[inline]
 pub(super) fn special_mask(step: &[u8; STEP]) -> u32 {
     let bytes = u8x16::from(*step);
-    let controls = bytes.min(u8x16::splat(0x1F)).simd_eq(bytes);
-    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
-    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
-    (controls | quotes | backslashes).to_bitmask()
-}
-
-/// Writes a step with something to escape in it, by copies of a fixed length that overlap: calls of memcpy with a length of
-/// a few bytes each cost more than the bytes.
-#[inline]
-fn push_step(out: &mut Vec<u8>, step: &[u8; STEP], mut mask: u32) {
-    let mut from = [0u8; 2 * STEP];
-    from[..STEP].copy_from_slice(step);
-    // Each byte becomes six at most, and the last copy may run over.
-    let mut to = [0u8; 7 * STEP];
-    let (mut read, mut written) = (0, 0);
-    while mask != 0 {
-        let special = mask.trailing_zeros() as usize & (STEP - 1);
-        to[written..written + STEP].copy_from_slice(&from[read..read + STEP]);
-        written += special - read;
-        let (escape, len) = escape_of(step[special]);
-        to[written..written + 8].copy_from_slice(&escape);
-        written += len;
-        read = special + 1;
-        mask &= mask - 1;
-    }
-    to[written..written + STEP].copy_from_slice(&from[read..read + STEP]);
-    written += STEP - read;
-    out.extend_from_slice(&to[..written]);
-}
-
-/// Writes what is behind the first `done` bytes of the last step, which begins in the one before: a quarter quicker than byte by byte.
-#[inline]
-fn push_end(out: &mut Vec<u8>, step: &[u8; STEP], done: usize) {
-    let mut mask = special_mask(step) >> done << done;
-    let mut plain = done;
-    while mask != 0 {
-        let special = mask.trailing_zeros() as usize & (STEP - 1);
-        out.extend_from_slice(&step[plain..special]);
-        push_escape(out, step[special]);
-        plain = special + 1;
-        mask &= mask - 1;
-    }
-    out.extend_from_slice(&step[plain..]);
-}
-
-/// The escape of a byte, padded, and its length.
-#[inline]
-fn escape_of(byte: u8) -> ([u8; 8], usize) {
-    match byte {
-        b'"' => (*b"\\\"\0\0\0\0\0\0", 2),
-        b'\\' => (*b"\\\\\0\0\0\0\0\0", 2),
-        other => escape_of_control(other),
-    }
-}
-
-fn escape_of_control(byte: u8) -> ([u8; 8], usize) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = |sign| ([b'\\', sign, 0, 0, 0, 0, 0, 0], 2);
-    match byte {
-        b'\n' => short(b'n'),
-        b'\r' => short(b'r'),
-        b'\t' => short(b't'),
-        0x08 => short(b'b'),
-        0x0C => short(b'f'),
-        other => ([b'\\', b'u', b'0', b'0', HEX[usize::from(other >> 4)], HEX[usize::from(other & 15)], 0, 0], 6),
-    }
+    (controls(bytes) | quotes(bytes)).to_bitmask()
 }
 
 #[inline]
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    let (escape, len) = escape_of(byte);
-    out.extend_from_slice(&escape[..len]);
+fn controls(bytes: u8x16) -> u8x16 {
+    bytes.min(u8x16::splat(0x1F)).simd_eq(bytes)
+}
+
+/// Quotes and backslashes.
+#[inline]
+fn quotes(bytes: u8x16) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))
 }
 
 /// Writes a whole number.

@@ -131,7 +131,7 @@ fn the_kubelet_is_asked_only_where_the_api_refuses() {
 /// What the manifest grants is what the agent asks for, and no more.
 #[test]
 fn the_manifest_grants_to_list_and_to_watch_pods() {
-    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac.yaml")).unwrap();
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/rbac.yaml")).unwrap();
     let rules: Vec<&str> = manifest.lines().map(str::trim).skip_while(|line| *line != "rules:").take(4).collect();
     assert_eq!(rules, ["rules:", "- apiGroups: [\"\"]", "resources: [pods]", "verbs: [list, watch]"], "{manifest}");
     assert_eq!(manifest.matches("verbs:").count(), 1, "{manifest}");

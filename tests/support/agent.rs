@@ -51,12 +51,26 @@ impl Agent {
         Self::run(folder, file, |command| command.envs(environment.iter().copied())).unwrap()
     }
 
+    /// Runs any command line in this folder, by the binary under any name that leads to it.
+    pub fn start_line(program: &Path, folder: TempDir, line: &[&str], environment: &[(&str, &str)]) -> Self {
+        let prepare = |command: &mut Command| {
+            command.args(line).envs(environment.iter().copied());
+        };
+        Self::run_program(program, folder, prepare).unwrap()
+    }
+
     fn run(folder: TempDir, file: &str, prepare: impl FnOnce(&mut Command) -> &mut Command) -> io::Result<Self> {
         let file = folder.path().join(file);
+        let program = Path::new(env!("CARGO_BIN_EXE_drave"));
+        Self::run_program(program, folder, |command| _ = prepare(command.arg("-c").arg(file)))
+    }
+
+    fn run_program(program: &Path, folder: TempDir, prepare: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let log = |name| File::options().create(true).append(true).open(folder.path().join(name)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drave"));
-        command.arg("-c").arg(file).current_dir(folder.path()).stdout(log("stdout")).stderr(log("stderr"));
-        let child = prepare(&mut command).spawn()?;
+        let mut command = Command::new(program);
+        command.current_dir(folder.path()).stdout(log("stdout")).stderr(log("stderr"));
+        prepare(&mut command);
+        let child = command.spawn()?;
         Ok(Self { child, folder })
     }
 

@@ -30,6 +30,8 @@ const SCAN: Duration = Duration::from_secs(5);
 const BLOCKED_WAIT: Duration = Duration::from_millis(50);
 /// So long a new file may be without a whole header.
 const HALF_MADE: Duration = Duration::from_secs(10);
+/// With `on_term drain`: a journal that was quiet for so long has got all that it will get.
+const DRAINED: Duration = Duration::from_secs(2);
 /// A file that was not read for so long gives its memory back.
 const QUIET: Duration = Duration::from_secs(30);
 /// Rows that are not put for long are forgotten; those of files that are there are put again.
@@ -128,7 +130,8 @@ impl Follower {
         let (mut next_poll, mut next_second, mut next_scan) = (start, start + POLL, start + self.scan_interval());
         let mut between = POLL;
         let mut next_day = start + DAY;
-        while !self.context.stop.requested() {
+        let mut grew = start;
+        while !self.is_told_to_end(grew) {
             self.context.pipe.beat();
             let now = Instant::now();
             if now >= next_scan || self.has_events() {
@@ -150,7 +153,7 @@ impl Follower {
                 between = (between * 2).min(SECOND);
             }
             match self.read_round() {
-                Step::Read => {}
+                Step::Read => grew = Instant::now(),
                 Step::Full => self.context.stop.wake.wait(BLOCKED_WAIT),
                 Step::Idle => {
                     let until = next_poll.min(next_second);
@@ -160,6 +163,15 @@ impl Follower {
         }
         self.finish(&committer);
         committer.finish();
+    }
+
+    /// Is it time to read no further? With `on_term drain` units may say their last words first.
+    fn is_told_to_end(&self, grew: Instant) -> bool {
+        let (now, stop) = (Instant::now(), &self.context.stop);
+        let Some(deadline) = stop.deadline() else { return false };
+        let Some(drain) = stop.drain() else { return true };
+        let quiet = now.saturating_duration_since(drain.since.max(grew)) >= DRAINED;
+        quiet || now >= drain.until.min(deadline)
     }
 
     fn scan_interval(&self) -> Duration {

@@ -26,7 +26,7 @@ const POLL_MAX: Duration = Duration::from_millis(150);
 /// that finds ten lines in a file costs little more than one that finds five.
 const POLL_COST_SHARE: u32 = 100;
 /// Positions, gauges, and scans where events are missing.
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// When files are tried again that could not be opened for now.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a blocked reader sleeps when nothing wakes it.
@@ -81,6 +81,12 @@ pub(super) struct Follower {
     pub(super) swept: Vec<bool>,
     /// Bytes of memory in records whose end has not come.
     pub(super) open_bytes: OpenBytes,
+    /// When something was read last.
+    pub(super) grew: Instant,
+    /// Reading ends: only what is written already is still read.
+    pub(super) ending: bool,
+    /// The files will not grow any more: what waits for its end is over.
+    pub(super) for_good: bool,
     /// Failed reads in a row, by the `seq` of the file.
     read_errors: HashMap<u64, u32>,
 }
@@ -119,6 +125,9 @@ impl Follower {
             try_again: false,
             swept,
             open_bytes: OpenBytes::default(),
+            grew: Instant::now(),
+            ending: false,
+            for_good: false,
             read_errors: HashMap::new(),
             context,
         }
@@ -139,7 +148,7 @@ impl Follower {
         let mut between = POLL_MAX;
         let mut last_poll = start;
         let mut busy = Duration::ZERO;
-        while !self.context.stop.requested() {
+        while !self.is_told_to_end(Instant::now()) {
             self.context.pipe.beat();
             self.handle_events();
             let now = Instant::now();
@@ -161,15 +170,14 @@ impl Follower {
                 // Sooner at first: who is killed again and again shall come forward all the same.
                 between = (between * 2).min(SECOND);
             }
-            if polled && self.is_at_the_end() {
-                self.flush_half_lines();
-                self.finish(&committer, None);
-                committer.finish();
+            if polled && self.is_at_the_end(now) {
+                self.finish_for_good(committer);
                 return;
             }
             let begin = Instant::now();
             let worked = self.read_round();
             if worked {
+                self.grew = Instant::now();
                 busy += begin.elapsed();
                 next_poll = last_poll + between_polls(busy);
             } else {
@@ -179,9 +187,11 @@ impl Follower {
                 self.context.stop.wake.wait(wait);
             }
         }
-        let deadline = self.context.stop.deadline();
-        self.finish(&committer, deadline);
-        committer.finish();
+        if self.is_quiet(Instant::now()) {
+            self.finish_for_good(committer);
+        } else {
+            self.finish(committer);
+        }
     }
 
     fn scan_interval(&self) -> Duration {
@@ -236,13 +246,14 @@ impl Follower {
         if self.is_over_its_limit(input) {
             return Step::Full;
         }
+        let is_last_chance = self.is_last_chance();
         let Some(chain) = self.chains.get_mut(&id) else { return Step::Idle };
         let settings = &self.inputs[input];
         let pipe = &self.context.pipe;
         let admission = match pipe.admit(&mut chain.source) {
             // The next start reads it, if there is one that knows where it stands.
-            Admission::NotYet if self.context.stop.requested() && self.context.state.is_durable() => return Step::Idle,
-            Admission::NotYet if self.context.stop.requested() => pipe.insist(&mut chain.source),
+            Admission::NotYet if is_last_chance && self.context.state.is_durable() => return Step::Idle,
+            Admission::NotYet if is_last_chance => pipe.insist(&mut chain.source),
             admission => admission,
         };
         match admission {
@@ -363,7 +374,7 @@ impl Follower {
         }
     }
 
-    fn each_second(&mut self, committer: &Committer) {
+    pub(super) fn each_second(&mut self, committer: &Committer) {
         self.keep_held_limits(Instant::now());
         if !committer.is_busy() {
             let changes = self.changed_rows();
@@ -373,7 +384,7 @@ impl Follower {
         self.report_gauges();
     }
 
-    fn changed_rows(&mut self) -> Vec<Change> {
+    pub(super) fn changed_rows(&mut self) -> Vec<Change> {
         // First what goes: a new file may have the name and the inode of one that went.
         let mut changes: Vec<Change> = self.changes.drain(..).map(|(_, change)| change).collect();
         for chain in self.chains.values_mut() {
@@ -408,66 +419,6 @@ impl Follower {
             self.context.pipe.gauges(settings.number, gauges);
         }
         self.context.pipe.unwatched(self.watcher.unwatched());
-    }
-
-    /// Where `exit_on_eof` is on everywhere: is everything read?
-    fn is_at_the_end(&self) -> bool {
-        self.inputs.iter().all(|i| i.options.exit_on_eof) && self.chains.values().all(|c| c.next_unread().is_none())
-    }
-
-    /// Reads what is already written to its end and waits until it is settled, until the deadline if there is one.
-    fn finish(&mut self, committer: &Committer, deadline: Option<Instant>) {
-        self.handle_events();
-        self.poll(Instant::now());
-        let mut next_second = Instant::now() + SECOND;
-        loop {
-            self.context.pipe.beat();
-            // A second signal moves it.
-            let deadline = self.context.stop.deadline().or(deadline);
-            if deadline.is_some_and(|d| Instant::now() >= d) {
-                break;
-            }
-            let worked = self.read_round();
-            if !worked && self.queue.is_empty() {
-                self.flush_ends();
-                if self.is_settled() {
-                    break;
-                }
-                self.chains.values().for_each(|c| self.context.pipe.hurry(&c.source));
-            }
-            if !worked {
-                self.context.stop.wake.wait(Duration::from_millis(10));
-            }
-            if Instant::now() >= next_second {
-                self.each_second(committer);
-                next_second = Instant::now() + SECOND;
-            }
-        }
-        let changes = self.changed_rows();
-        committer.commit(changes);
-    }
-
-    fn is_settled(&mut self) -> bool {
-        self.chains.values_mut().all(|chain| {
-            chain.sweep();
-            chain.is_settled()
-        })
-    }
-
-    /// Open pieces would be forgotten at the end where no position is kept: they are sent as they are.
-    fn flush_ends(&mut self) {
-        let is_durable = self.context.state.is_durable();
-        let is_over = |c: &Chain| self.inputs[c.input].options.exit_on_eof || !is_durable;
-        let over: Vec<u64> = self.chains.iter().filter(|(_, c)| is_over(c)).map(|(id, _)| *id).collect();
-        over.into_iter().for_each(|id| self.flush_joiner(id));
-    }
-
-    /// Where the end of the file is the end of everything, half a line there is a line. Once: who still writes to it after that
-    /// did not mean the end.
-    fn flush_half_lines(&mut self) {
-        let files = self.chains.iter().flat_map(|(id, chain)| (0..chain.files.len()).map(|index| (*id, index)));
-        let files: Vec<(u64, usize)> = files.collect();
-        files.into_iter().for_each(|(id, index)| self.flush_half_line(id, index, false));
     }
 }
 

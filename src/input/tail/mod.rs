@@ -24,6 +24,7 @@ mod end;
 mod file;
 mod find;
 mod follow;
+mod finish;
 mod turns;
 mod left;
 mod open;

@@ -101,6 +101,8 @@ crate::options! {
         ignore_older: Duration, "ignore_older", default "0";
         /// Ends when all files are read to their end.
         exit_on_eof: bool, "exit_on_eof", default "off";
+        /// Ends when there are files, none has grown for so long and everything is delivered, as beside a Job's container; 0: never.
+        exit_when_idle: Duration, "exit_when_idle", default "0";
         /// Off: folders are scanned each second instead of watched.
         inotify_watcher: bool, "inotify_watcher", default "on";
     }

@@ -66,21 +66,21 @@ impl Deflate {
         }
     }
 
-    /// Appends `input`, compressed. The same input gives the same bytes.
-    pub(super) fn append(&mut self, input: &[u8], out: &mut Vec<u8>) {
+    /// Appends `input`, compressed. The same input gives the same bytes. `done` gets it in pieces that the processor still has at hand.
+    pub(super) fn append(&mut self, input: &[u8], out: &mut Vec<u8>, mut done: impl FnMut(&[u8])) {
         self.heads.fill(0);
         self.codes = Codes::fixed();
         self.counts = Counts::new();
-        let mut at = self.block(input, 0, FIRST_BLOCK, out);
+        let mut at = self.block(input, 0, FIRST_BLOCK, out, &mut done);
         while at < input.len() {
-            at = self.block(input, at, at + BLOCK, out);
+            at = self.block(input, at, at + BLOCK, out, &mut done);
         }
         self.bits.pad();
         self.bits.drain(out);
     }
 
     /// One block from `from` to about `to`; where it ends.
-    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>) -> usize {
+    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>, done: &mut impl FnMut(&[u8])) -> usize {
         let to = to.min(input.len());
         // A match may end behind `to`, but the last block is known by it.
         let last = to == input.len();
@@ -95,12 +95,13 @@ impl Deflate {
         let mut at = from;
         while at < to {
             self.bits.drain(out);
-            let stop = to.min(at + SEGMENT);
+            let (start, stop) = (at, to.min(at + SEGMENT));
             at = if at - from < COUNTED {
                 self.segment::<true>(input, at, stop, to)
             } else {
                 self.segment::<false>(input, at, stop, to)
             };
+            done(&input[start..at]);
         }
         self.bits.put(self.codes.literals[END]);
         at
@@ -331,7 +332,7 @@ mod tests {
 
     fn round_trip(input: &[u8]) -> usize {
         let mut out = Vec::new();
-        Deflate::new().append(input, &mut out);
+        Deflate::new().append(input, &mut out, |_| ());
         let mut back = Vec::new();
         flate2::read::DeflateDecoder::new(&out[..]).read_to_end(&mut back).expect("valid deflate");
         assert!(back == input, "{} bytes came back as {}", input.len(), back.len());
@@ -399,9 +400,9 @@ mod tests {
         let text = b"the same text, again and again and not only once; ".repeat(900);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let mut deflate = Deflate::new();
-        deflate.append(&text, &mut first);
-        deflate.append(&noise(1000), &mut Vec::new());
-        deflate.append(&text, &mut second);
+        deflate.append(&text, &mut first, |_| ());
+        deflate.append(&noise(1000), &mut Vec::new(), |_| ());
+        deflate.append(&text, &mut second, |_| ());
         assert_eq!(first, second);
     }
 }

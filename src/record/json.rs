@@ -1,6 +1,6 @@
 //! Writing JSON: strings, numbers, and whole records.
 
-use super::{Batch, Record, Shape, Shared, Value};
+use super::{Batch, Record, Shape, Shared, Stream, Value};
 use wide::u8x16;
 
 /// U+FFFD, what invalid UTF-8 becomes.
@@ -292,18 +292,7 @@ fn replace_escaped_dots(out: &mut Vec<u8>, start: usize) {
 }
 
 fn push_container(out: &mut Vec<u8>, batch: &Batch, record: &Record) {
-    out.extend_from_slice(b"\"time\":\"");
-    out.extend_from_slice(batch.bytes(record.time_text)); // checked: digits and signs only
-    out.extend_from_slice(b"\",\"stream\":\"");
-    out.extend_from_slice(record.stream.name().as_bytes());
-    out.push(b'"');
-    if let Some(tag) = batch.keys.tag {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(tag.as_bytes());
-        out.extend_from_slice(b"\":\"");
-        out.push(record.tag);
-        out.push(b'"');
-    }
+    push_container_head(out, batch, record);
     if record.text_gone {
         return;
     }
@@ -311,6 +300,40 @@ fn push_container(out: &mut Vec<u8>, batch: &Batch, record: &Record) {
     out.extend_from_slice(batch.keys.text.as_bytes());
     out.extend_from_slice(b"\":");
     push_text(out, batch, batch.bytes(record.text));
+}
+
+/// Time, stream and tag. Put together by copies of a fixed length, each over the end of the one before, then appended at once.
+fn push_container_head(out: &mut Vec<u8>, batch: &Batch, record: &Record) {
+    const TIME_MAX: usize = 40;
+    const BEFORE: &[u8; 8] = b"\"time\":\"";
+    let mut head = [0; 128];
+    let mut end = 0;
+    let time = batch.bytes(record.time_text); // checked: digits and signs only
+    match batch.text[record.time_text.start as usize..].first_chunk::<TIME_MAX>() {
+        Some(more) if time.len() <= TIME_MAX => {
+            head[..BEFORE.len()].copy_from_slice(BEFORE);
+            head[BEFORE.len()..][..TIME_MAX].copy_from_slice(more);
+            end = BEFORE.len() + time.len();
+        }
+        _ => {
+            out.extend_from_slice(BEFORE);
+            out.extend_from_slice(time);
+        }
+    }
+    let mut put = |len: usize, bytes: &[u8]| {
+        head[end..end + bytes.len()].copy_from_slice(bytes);
+        end += len;
+    };
+    match record.stream {
+        Stream::Stdout => put(19, b"\",\"stream\":\"stdout\""),
+        Stream::Stderr => put(19, b"\",\"stream\":\"stderr\""),
+        Stream::None => put(13, b"\",\"stream\":\"\""),
+    }
+    if let Some(tag) = batch.keys.tag {
+        put(tag.len() + 5, batch.keys.before_tag);
+        put(2, &[record.tag, b'"']);
+    }
+    out.extend_from_slice(&head[..end]);
 }
 
 #[cfg(test)]

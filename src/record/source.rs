@@ -56,15 +56,17 @@ pub struct KeyNames {
     pub text: &'static str,
     /// Of the CRI tag, if it is shown.
     pub tag: Option<&'static str>,
+    /// The same as JSON up to the tag itself, filled up.
+    pub before_tag: &'static [u8; 16],
 }
 
 impl KeyNames {
     /// `multiline.parser cri`.
-    pub const CRI: Self = Self { text: "log", tag: Some("_p") };
+    pub const CRI: Self = Self { text: "log", tag: Some("_p"), before_tag: b",\"_p\":\"         " };
     /// `parser cri`.
-    pub const CRI_PARSER: Self = Self { text: "message", tag: Some("logtag") };
+    pub const CRI_PARSER: Self = Self { text: "message", tag: Some("logtag"), before_tag: b",\"logtag\":\"     " };
     /// Docker's JSON files.
-    pub const DOCKER: Self = Self { text: "log", tag: None };
+    pub const DOCKER: Self = Self { text: "log", tag: None, before_tag: &[b' '; 16] };
 }
 
 /// A field that all records of a source have.

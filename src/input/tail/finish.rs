@@ -96,7 +96,7 @@ impl Follower {
         committer.finish();
     }
 
-    fn is_settled(&mut self) -> bool {
+    pub(super) fn is_settled(&mut self) -> bool {
         self.chains.values_mut().all(|chain| {
             chain.sweep();
             chain.is_settled()

@@ -79,11 +79,37 @@ fn a_flipped_bit_costs_entries_and_invents_none() {
             random ^= random << 17;
             let at =
                 if round % 4 == 0 { random as usize % 272 } else { first + random as usize % (bytes.len() - first) };
-            let (found, damaged) = read(&Damaged { flip: Some((at, 1 << (random >> 40 & 7))), ..file.clone() });
+            let (place, bit) = (at / 8 * 8, at % 8 * 8 + (random >> 40 & 7) as usize);
+            let (found, damaged) = read(&file.with(place, file.word(place) ^ 1 << bit));
             check(&found, &expected, false, &format!("{form:?} bit {} of byte {at}", random >> 40 & 7));
             lost += usize::from(found.len() < all.len());
             assert!(found.len() == all.len() || damaged > 0 || at < 272, "{form:?} byte {at}: lost without a word");
         }
         assert!(lost > 80, "{form:?}: {lost}");
+    }
+}
+
+#[test]
+fn offsets_and_sizes_that_mean_harm_are_survived() {
+    let Some(tools) = Tools::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (number, form) in forms().into_iter().enumerate() {
+        let path = folder.path().join(format!("{number}.journal"));
+        tools.write(&path, &entries(40), form);
+        let all = tools.read(&path, &[]);
+        let expected: HashMap<&[Vec<u8>], &str> =
+            all.iter().map(|e| (e.fields.as_slice(), e.cursor.as_str())).collect();
+        let file = Damaged::none(used(fs::read(&path).unwrap()));
+        let len = file.len as u64;
+        let objects = (0..file.len).step_by(8).filter(|at| *at < 272 || *at > file.len - (12 << 10));
+        for (round, at) in objects.enumerate() {
+            // Itself, what comes before and behind it, the ends of everything.
+            let harmful =
+                [0, 16, 272, at as u64, at as u64 - at as u64 % 64, len - 8, len, u64::MAX - 7, i64::MAX as u64 - 7];
+            for word in [harmful[round % harmful.len()], harmful[(round / 3 + 5) % harmful.len()]] {
+                let (found, _) = read(&file.with(at, word));
+                check(&found, &expected, false, &format!("{form:?} {word:#x} at {at}"));
+            }
+        }
     }
 }

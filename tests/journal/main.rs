@@ -19,17 +19,26 @@ fn shown(read: &Read) -> Shown {
     Shown { cursor: read.cursor.to_string(), fields }
 }
 
-/// A file as damage leaves it: cut, or with a bit that is another one.
+/// A file as damage leaves it: cut, or with some bytes that are others.
 #[derive(Clone)]
 struct Damaged {
     bytes: Arc<Vec<u8>>,
     len: usize,
-    flip: Option<(usize, u8)>,
+    patch: Option<(usize, [u8; 8])>,
 }
 
 impl Damaged {
+    /// The word at a place, which another one may stand for.
+    fn word(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
+    }
+
+    fn with(&self, at: usize, word: u64) -> Self {
+        Self { patch: Some((at, word.to_le_bytes())), ..self.clone() }
+    }
+
     fn none(bytes: Vec<u8>) -> Self {
-        Self { len: bytes.len(), bytes: Arc::new(bytes), flip: None }
+        Self { len: bytes.len(), bytes: Arc::new(bytes), patch: None }
     }
 }
 
@@ -43,8 +52,10 @@ impl Storage for Damaged {
         let there = self.bytes[..self.len].get(offset..).unwrap_or_default();
         let read = there.len().min(buffer.len());
         buffer[..read].copy_from_slice(&there[..read]);
-        if let Some((at, bits)) = self.flip.filter(|(at, _)| (offset..offset + read).contains(at)) {
-            buffer[at - offset] ^= bits;
+        if let Some((at, bytes)) = self.patch {
+            for (place, byte) in (at..).zip(bytes).filter(|(place, _)| (offset..offset + read).contains(place)) {
+                buffer[place - offset] = byte;
+            }
         }
         Ok(read)
     }

@@ -125,6 +125,7 @@ impl Follower {
         self.scan();
         let files: usize = self.journals.iter().map(|journal| journal.files.len()).sum();
         tracing::info!(files, "following the journal");
+        self.journals.iter().for_each(Journal::say_if_empty);
         committer.commit(self.changed_rows());
         let start = Instant::now();
         let (mut next_poll, mut next_second, mut next_scan) = (start, start + POLL, start + self.scan_interval());
@@ -289,6 +290,17 @@ impl Follower {
 }
 
 impl Journal {
+    /// Says that there is nothing to read, and why.
+    fn say_if_empty(&self) {
+        if !self.files.is_empty() || !self.done.is_empty() {
+            return;
+        }
+        for folder in &self.settings.folders {
+            let why = std::fs::read_dir(folder).map_or_else(|e| e.to_string(), |_| "it has no journal files".into());
+            tracing::warn!(input = self.settings.name, folder = %folder.display(), "no journal: {why}; it is looked for again each 5 s; hint: mount it, or name its folder as `path`");
+        }
+    }
+
     /// Takes up what was found: new files, other names, files that are gone.
     fn update(&mut self, found: Vec<Found>, pipe: &dyn Pipe) {
         let there: HashSet<(u64, u64)> = found.iter().map(|f| (f.device, f.inode)).collect();
@@ -398,7 +410,7 @@ impl Journal {
         let missed = settled.iter().filter(|(id, _)| gone.contains(id)).map(|(id, settled)| {
             let of_id = self.files.iter().map(|file| file.file.header()).filter(|header| header.seqnum_id == *id);
             let mut ranges: Vec<(u64, u64)> = of_id.map(|header| (header.head_seqnum, header.tail_seqnum)).collect();
-            ranges.retain(|(head, tail)| *head > 0 && tail > settled);
+            ranges.retain(|(head, tail)| *head > 0 && head <= tail && tail > settled);
             ranges.sort_unstable();
             let (mut expected, mut missed) = (settled + 1, 0);
             for (head, tail) in ranges {

@@ -146,9 +146,10 @@ impl Followed {
         }
         // What is written meanwhile comes behind this one.
         let until = self.file.last_entry()?;
-        self.matcher.refresh(&mut self.file)?;
-        if let Some(until) = until {
-            let mut indexed = self.matcher.indexed();
+        self.matcher.refresh(&mut self.file);
+        if let Some(until) = until
+            && let Some(mut indexed) = self.matcher.indexed()
+        {
             indexed.seek(&mut self.file, |_, offset| offset <= from)?;
             self.indexed = Some((indexed, until));
         }
@@ -183,7 +184,7 @@ impl Followed {
         let ends = is_final && !self.is_final;
         self.is_final = is_final;
         if changed {
-            self.matcher.refresh(&mut self.file)?;
+            self.matcher.refresh(&mut self.file);
         }
         // A half written entry may be whole without a change of the header.
         let again = changed || ends || self.half_written.is_some() || self.read_errors > 0;
@@ -217,7 +218,7 @@ impl Followed {
             match self.file.entry(offset, &mut self.items) {
                 Ok(entry) => {
                     let cursor = self.file.cursor(&entry);
-                    if self.matcher.takes(&self.items) {
+                    if self.matcher.takes(&mut self.file, &self.items) {
                         self.next = Some(Next { entry, cursor });
                         return Look::Next(Next { entry, cursor });
                     }
@@ -252,7 +253,7 @@ impl Followed {
     /// An entry cannot be read: it is half written, or damaged and passed over.
     pub(super) fn trouble(&mut self, offset: u64, trouble: Trouble, bytes: u64) -> Look {
         self.next = None;
-        let is_end = !self.is_final && offset + END_BYTES > self.file.header().tail_object_offset;
+        let is_end = !self.is_final && offset.saturating_add(END_BYTES) > self.file.header().tail_object_offset;
         let since = match self.half_written {
             Some((at, since)) if at == offset => since,
             _ => Instant::now(),
@@ -348,7 +349,7 @@ impl Followed {
 
     fn behind_header(&self) -> u64 {
         let from = self.next.map_or(self.list.last(), |next| next.entry.offset).max(self.file.header().size);
-        self.file.header().tail_object_offset.saturating_sub(from)
+        self.file.header().tail_object_offset.min(self.file.len()).saturating_sub(from)
     }
 
     /// Bytes of the disk.

@@ -16,6 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) const ROUND_BYTES: usize = 512 << 10;
 /// Bytes of the fields of one entry; what is more is left out and marked.
 const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// A longer field is not kept for later entries.
+const SLOT_BYTES_MAX: usize = 4 << 10;
 /// A reference to a field that stands in the round alone.
 const OWN: u32 = 1 << 31;
 
@@ -120,10 +122,8 @@ impl Round {
             self.hashes.extend(slot.xor);
             adding.cut |= slot.cut;
             adding.source = slot.source.or(adding.source);
-            if slot.key_len > 0 {
-                let bytes = lists.slots.len_of(number);
-                self.push(number, bytes, lists.fields_max, adding);
-            }
+            let bytes = lists.slots.len_of(number);
+            self.push(number, bytes, lists.fields_max, adding);
             return Ok(());
         }
         let start = self.text.len();
@@ -134,21 +134,24 @@ impl Round {
         let name = &text[..data.key_len];
         let source = (name == UNIT).then(|| lists.sources.of(Some(&text[data.key_len + 1..])));
         adding.source = source.or(adding.source);
-        let key = if name.is_empty() { 0 } else { lists.keys.number(name) };
         let bytes = text.len();
-        let reference = if data.entries > 1 {
+        if name.is_empty() || self.fields.len() - adding.begin >= lists.fields_max {
+            adding.cut |= !name.is_empty();
+            self.text.truncate(start);
+            return Ok(());
+        }
+        let reference = if data.entries > 1 && bytes <= SLOT_BYTES_MAX {
+            let key = lists.keys.number(name);
             let number = lists.slots.put(item.offset, text, Slot::new(&data, key, source));
             self.text.truncate(start);
             number
         } else {
+            let key = lists.keys.number(name);
             let text = start as u32..self.text.len() as u32;
             self.own.push(OwnField { text, key_len: data.key_len as u32, key });
             OWN | (self.own.len() as u32 - 1)
         };
-        // Without a name it is no field.
-        if data.key_len > 0 {
-            self.push(reference, bytes, lists.fields_max, adding);
-        }
+        self.push(reference, bytes, lists.fields_max, adding);
         Ok(())
     }
 
@@ -202,7 +205,7 @@ impl Round {
                 make_lists(batch, fields_start as usize);
             }
             batch.records.push(Record {
-                time_ns: (entry.entry.realtime * 1000).cast_signed(),
+                time_ns: i64::try_from(entry.entry.realtime.saturating_mul(1000)).unwrap_or(i64::MAX),
                 offset: entry.entry.seqnum,
                 bytes: entry.bytes,
                 fields_start,

@@ -25,6 +25,8 @@ const UNPACKED_BYTES_MAX: usize = 16 << 20;
 const KEY_BYTES_MAX: usize = 256;
 /// For the dictionary of xz; journald's has 1 MiB.
 const XZ_KIB_MAX: u32 = 32 << 10;
+/// The window of zstd, as a power of two: 16 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 /// From here on a payload is read without a window.
 const LARGE: usize = 64 << 10;
 
@@ -138,7 +140,8 @@ impl Decompressor {
     fn zstd(&mut self, packed: &[u8], payload: &mut Vec<u8>) -> Result<bool, Trouble> {
         let size = zstd::bulk::Decompressor::upper_bound(packed).filter(|size| *size <= UNPACKED_BYTES_MAX);
         let Some(size) = size else {
-            let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| NOT_PACKED)?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| NOT_PACKED)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| NOT_PACKED)?;
             return read_some(decoder, payload);
         };
         let zstd = match &mut self.zstd {

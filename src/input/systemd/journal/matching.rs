@@ -20,30 +20,34 @@ pub struct Matcher {
     matches: Matches,
     /// Where the fields stand in the file, as far as they do.
     found: Vec<Option<u64>>,
+    /// The hash table is damaged: fields are found by their text.
+    by_text: bool,
 }
 
 impl Matcher {
     /// Nothing was looked for yet: [`refresh`](Self::refresh).
     pub fn new(matches: Matches) -> Self {
         let found = vec![None; matches.fields.len()];
-        Self { matches, found }
+        Self { matches, found, by_text: false }
     }
 
     /// Looks for fields that were not there before.
-    ///
-    /// # Errors
-    /// The hash table is damaged: it cannot be told which entries have them.
-    pub fn refresh(&mut self, file: &mut JournalFile) -> Result<(), Trouble> {
+    pub fn refresh(&mut self, file: &mut JournalFile) {
         for (field, found) in self.matches.fields.iter().zip(&mut self.found) {
-            if found.is_none() {
-                *found = file.find_field(field)?;
+            if found.is_none() && !self.by_text {
+                match file.find_field(field) {
+                    Ok(offset) => *found = offset,
+                    Err(_) => self.by_text = true,
+                }
             }
         }
-        Ok(())
     }
 
     /// Has an entry what it shall have? A field stands once in a file.
-    pub fn takes(&self, items: &[Item]) -> bool {
+    pub fn takes(&mut self, file: &mut JournalFile, items: &[Item]) -> bool {
+        if self.by_text && self.found.contains(&None) {
+            items.iter().for_each(|item| self.learn(file, *item));
+        }
         let has = |found: &Option<u64>| found.is_some_and(|offset| items.iter().any(|item| item.offset == offset));
         match self.found.is_empty() {
             true => true,
@@ -52,17 +56,28 @@ impl Matcher {
         }
     }
 
+    fn learn(&mut self, file: &mut JournalFile, item: Item) {
+        let mut text = Vec::new();
+        if !self.found.contains(&Some(item.offset)) && file.data(item, &mut text).is_ok() {
+            let place = self.matches.fields.iter().position(|field| *field == text);
+            place.into_iter().for_each(|place| self.found[place] = Some(item.offset));
+        }
+    }
+
     /// Does it take all?
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The entries of the file that it takes, by the lists of its fields; those that it has by now.
-    pub fn indexed(&self) -> Indexed {
+    /// The entries of the file that it takes, by the lists of its fields; those that it has by now. `None`: there is no way to know.
+    pub fn indexed(&self) -> Option<Indexed> {
+        if self.by_text {
+            return None;
+        }
         let lists = self.found.iter().map(|found| found.map(EntryList::of_field));
         let lists = if self.matches.all { lists.collect::<Option<_>>() } else { Some(lists.flatten().collect()) };
         let lists: Vec<EntryList> = lists.unwrap_or_default();
-        Indexed { next: vec![None; lists.len()], lists, all: self.matches.all }
+        Some(Indexed { next: vec![None; lists.len()], lists, all: self.matches.all })
     }
 }
 

@@ -94,11 +94,15 @@ impl Window {
 
     /// Are these bytes in it, or where it would grow next?
     pub(super) fn reaches(&self, offset: u64, len: usize) -> bool {
-        !self.bytes.is_empty() && offset >= self.start && offset - self.start + len as u64 <= self.bytes_max as u64
+        let end = offset.checked_sub(self.start).and_then(|at| at.checked_add(len as u64));
+        !self.bytes.is_empty() && end.is_some_and(|end| end <= self.bytes_max as u64)
     }
 
     /// So many bytes from `offset` on.
     pub(super) fn get(&mut self, storage: &dyn Storage, offset: u64, len: usize) -> Result<&[u8], Trouble> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > i64::MAX.cast_unsigned()) {
+            return Err(Trouble::Short);
+        }
         if !self.holds(offset, len) {
             let goes_on = self.reaches(offset, len) && offset <= self.end() + self.bytes.len() as u64;
             if !goes_on {

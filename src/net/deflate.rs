@@ -80,7 +80,14 @@ impl Deflate {
     }
 
     /// One block from `from` to about `to`; where it ends.
-    fn block(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>, done: &mut impl FnMut(&[u8])) -> usize {
+    fn block(
+        &mut self,
+        input: &[u8],
+        from: usize,
+        to: usize,
+        out: &mut Vec<u8>,
+        done: &mut impl FnMut(&[u8]),
+    ) -> usize {
         let to = to.min(input.len());
         // A match may end behind `to`, but the last block is known by it.
         let last = to == input.len();

@@ -179,7 +179,10 @@ impl Followed {
         if self.given_up || self.is_final && self.read_errors == 0 {
             return Ok(false);
         }
-        let changed = self.file.refresh()?;
+        let changed = match self.file.refresh() {
+            Err(Trouble::Io(_)) if self.may_try_again() => return Ok(false),
+            changed => changed?,
+        };
         let is_final = self.has_final_name || self.deleted || self.file.header().archived;
         let ends = is_final && !self.is_final;
         self.is_final = is_final;
@@ -234,14 +237,19 @@ impl Followed {
         if !matches!(trouble, Trouble::Io(_)) {
             return Look::Damaged(trouble, 0);
         }
-        self.read_errors += 1;
         self.at_end = true;
-        if self.read_errors < READ_ERRORS_MAX {
+        if self.may_try_again() {
             return Look::End;
         }
         let lost = self.behind_header();
         self.give_up();
         Look::Damaged(trouble, lost)
+    }
+
+    /// A disk, or a mount of one, may be well again in a moment: one more try at each poll.
+    fn may_try_again(&mut self) -> bool {
+        self.read_errors += 1;
+        self.read_errors < READ_ERRORS_MAX
     }
 
     /// Nothing more is read of it.
@@ -253,6 +261,10 @@ impl Followed {
     /// An entry cannot be read: it is half written, or damaged and passed over.
     pub(super) fn trouble(&mut self, offset: u64, trouble: Trouble, bytes: u64) -> Look {
         self.next = None;
+        if matches!(trouble, Trouble::Io(_)) {
+            self.step_back(offset);
+            return self.list_trouble(trouble);
+        }
         let is_end = !self.is_final && offset.saturating_add(END_BYTES) > self.file.header().tail_object_offset;
         let since = match self.half_written {
             Some((at, since)) if at == offset => since,
@@ -268,7 +280,11 @@ impl Followed {
     }
 
     fn step_back(&mut self, offset: u64) {
-        self.list.step_back(&mut self.file, offset);
+        match self.indexed.take() {
+            // From here on one by one. Where the chain is damaged, what it gives is above what was read.
+            Some(_) => drop(self.list.seek(&mut self.file, |_, other| other < offset)),
+            None => self.list.step_back(&mut self.file, offset),
+        }
         self.at_end = true;
     }
 

@@ -6,8 +6,10 @@ use super::window::Window;
 use super::{Cursor, Entry, Header, Storage, Trouble, u64_at};
 
 /// Of entries and what was written with them: the window grows up to this while reading goes on.
-const NEAR_MIN: usize = 16 << 10;
-pub(super) const NEAR_MAX: usize = 512 << 10;
+const NEAR_MIN: usize = 4 << 10;
+const NEAR_MAX: usize = 512 << 10;
+/// The fields that only one entry has stand before it.
+const NEAR_LEAD: u64 = 1 << 10;
 /// Of everything else: fields written long ago, arrays, hash tables.
 const FAR: usize = 4 << 10;
 
@@ -59,8 +61,8 @@ impl JournalFile {
             header,
             raw_header,
             len,
-            near: Window::new(NEAR_MIN, NEAR_MAX),
-            far: Window::new(FAR, FAR),
+            near: Window::new(NEAR_LEAD, NEAR_MIN, NEAR_MAX),
+            far: Window::new(0, FAR, FAR),
             decompressor: Decompressor::default(),
         })
     }

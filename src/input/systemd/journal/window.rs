@@ -72,14 +72,15 @@ impl Storage for Vec<u8> {
 pub(super) struct Window {
     start: u64,
     bytes: Vec<u8>,
+    lead: u64,
     bytes_min: usize,
     bytes_max: usize,
 }
 
 impl Window {
-    /// One that begins with `bytes_min` and grows to `bytes_max`.
-    pub(super) fn new(bytes_min: usize, bytes_max: usize) -> Self {
-        Self { bytes_min, bytes_max, ..Self::default() }
+    /// One that begins with `bytes_min`, `lead` before what is asked for, and grows to `bytes_max`.
+    pub(super) fn new(lead: u64, bytes_min: usize, bytes_max: usize) -> Self {
+        Self { lead, bytes_min, bytes_max, ..Self::default() }
     }
 
     /// Forgets what may have changed.
@@ -106,7 +107,7 @@ impl Window {
         if !self.holds(offset, len) {
             let goes_on = self.reaches(offset, len) && offset <= self.end() + self.bytes.len() as u64;
             if !goes_on {
-                self.start = offset;
+                self.start = offset.saturating_sub(self.lead);
                 self.bytes.clear();
             }
             self.grow(storage, (offset - self.start) as usize + len)?;
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn a_window_grows_forwards_and_begins_anew_elsewhere() {
         let bytes: Vec<u8> = (0..100u8).collect();
-        let mut window = Window::new(8, 32);
+        let mut window = Window::new(0, 8, 32);
         let mut check = |offset: u64, len: usize, expect: (u64, usize)| {
             let got = window.get(&bytes, offset, len).map(<[u8]>::to_vec);
             let from = offset as usize;
@@ -161,5 +162,8 @@ mod tests {
         check(96, 8, (96, 4));
         check(96, 4, (96, 4));
         check(200, 1, (200, 0));
+        let mut window = Window::new(4, 8, 32);
+        assert_eq!(window.get(&bytes, 50, 2).expect("bytes"), [50, 51]);
+        assert_eq!((window.start, window.bytes.len()), (46, 8));
     }
 }

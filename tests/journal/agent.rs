@@ -345,7 +345,7 @@ fn an_output_that_is_stuck_stops_its_own_units_alone() {
          - {{name: file, match: host.containerd.service, path: '{root}/out', mkdir: on, format: plain}}\n"
     ));
     let entry = |n: u64| {
-        let unit = if n < 6000 && n % 10 > 0 { "kubelet.service" } else { "containerd.service" };
+        let unit = if n < 6000 && !n.is_multiple_of(10) { "kubelet.service" } else { "containerd.service" };
         Entry::of(n, unit).field("PADDING", format!("{n:0>1000}"))
     };
     host.write("system.journal", &(0..6100).map(entry).collect::<Vec<_>>());

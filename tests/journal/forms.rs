@@ -75,7 +75,7 @@ fn matching(file: Damaged, fields: &[&str], all: bool) -> (Option<Vec<String>>, 
     let fields = fields.iter().map(|field| field.as_bytes().to_vec()).collect();
     let mut matcher = Matcher::new(Matches { fields, all });
     matcher.refresh(&mut file);
-    let mut cursor = |file: &mut JournalFile, offset: u64, matcher: Option<&mut Matcher>| {
+    let cursor = |file: &mut JournalFile, offset: u64, matcher: Option<&mut Matcher>| {
         let mut items = Vec::new();
         let entry = file.entry(offset, &mut items).unwrap();
         let is_taken = matcher.is_none_or(|matcher| matcher.takes(file, &items));

@@ -109,6 +109,7 @@ fn help(counter: &str) -> &'static str {
         "input_joined_records" => "Pieces that went into another record",
         "input_dropped_records" => "Records left out, by reason",
         "input_dropped_bytes" => "Source bytes left out, by reason",
+        "input_lost_entries" => "Entries of a journal that could not be read, by reason",
         "input_lost_bytes" => "Bytes that could not be read, by reason",
         "input_skipped_bytes" => {
             "Bytes that nobody asked for: there before the first start, or of files that a filter leaves out"

@@ -70,6 +70,7 @@ pub(super) struct InputAccount {
     pub(super) skipped_bytes: u64,
     pub(super) dropped: BTreeMap<&'static str, Amount>,
     pub(super) lost_bytes: BTreeMap<&'static str, u64>,
+    pub(super) lost_entries: BTreeMap<&'static str, u64>,
     pub(super) gauges: Vec<(String, Gauges)>,
     /// Where it follows any.
     pub(super) files: Option<Files>,
@@ -235,6 +236,10 @@ impl Ledger {
         *self.lock().inputs[input].lost_bytes.entry(reason.label()).or_default() += bytes;
     }
 
+    pub(super) fn lost_entries(&self, input: usize, reason: LostReason, entries: u64) {
+        *self.lock().inputs[input].lost_entries.entry(reason.label()).or_default() += entries;
+    }
+
     pub(super) fn skipped(&self, input: usize, bytes: u64) {
         self.lock().inputs[input].skipped_bytes += bytes;
     }
@@ -322,6 +327,9 @@ fn input_metrics(snapshot: &mut Snapshot, name: &str, account: &InputAccount) {
     }
     for (reason, bytes) in &account.lost_bytes {
         snapshot.counter("input_lost_bytes", &[input, ("reason", reason)], *bytes);
+    }
+    for (reason, entries) in &account.lost_entries {
+        snapshot.counter("input_lost_entries", &[input, ("reason", reason)], *entries);
     }
     snapshot.counter("input_skipped_bytes", &[input], account.skipped_bytes);
     snapshot.counter("input_truncated_records", &[input], account.truncated);

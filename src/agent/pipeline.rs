@@ -493,6 +493,10 @@ impl Pipe for Pipeline {
         self.ledger.lost(input, reason, bytes);
     }
 
+    fn lost_entries(&self, input: usize, reason: LostReason, entries: u64) {
+        self.ledger.lost_entries(input, reason, entries);
+    }
+
     fn skipped(&self, input: usize, bytes: u64) {
         self.ledger.skipped(input, bytes);
     }

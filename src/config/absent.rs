@@ -12,7 +12,6 @@ const BRIDGE: &str = "drave speaks HTTP only; an HTTP bridge in front of it is r
 const DEBUG: &str = "it is for testing Fluent Bit; for looking there is `stdout`, for measuring `null`";
 
 const INPUTS: &[(&str, &str)] = &[
-    ("systemd", LATER),
     ("head", "`tail` with `read_from_head on` and `exit_on_eof on` reads a file once"),
     ("exec", FILE),
     ("exec_wasi", FILE),

@@ -1,6 +1,9 @@
 //! Where records come from. An input owns its thread and pushes batches into the pipeline.
 
 pub mod tail;
+pub mod systemd;
+mod watch;
+mod committer;
 mod feed;
 mod stdin;
 mod kmsg;
@@ -98,6 +101,8 @@ pub trait Pipe: Send + Sync {
     fn push(&self, batch: &mut Batch);
     /// Bytes that could not be read, by reason.
     fn lost(&self, input: usize, reason: LostReason, bytes: u64);
+    /// Entries that could not be read, by reason, where they are known one by one.
+    fn lost_entries(&self, _input: usize, _reason: LostReason, _entries: u64) {}
     /// Bytes that nobody wants: there before drave came (`read_from_head off`), or of a source that a filter leaves out.
     fn skipped(&self, input: usize, bytes: u64);
     /// The present state of an input's files by namespace; takes the place of what was said before.
@@ -240,4 +245,5 @@ pub struct InputPlugin {
 }
 
 /// Every input there is.
-pub static INPUTS: &[InputPlugin] = &[tail::PLUGIN, stdin::PLUGIN, kmsg::PLUGIN, dummy::PLUGIN];
+pub static INPUTS: &[InputPlugin] =
+    &[tail::PLUGIN, systemd::PLUGIN, stdin::PLUGIN, kmsg::PLUGIN, dummy::PLUGIN];

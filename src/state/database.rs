@@ -6,6 +6,7 @@
 //! life       one row: when its owner was last known to live (ms since 1970), for how long it ran in all (s)
 //! known      one row per name that an output made: whose, the name, when it was last used (s of running time)
 //! pods       what is known of pods (pods.rs)
+//! cursors    one row per file of a journal (cursors.rs)
 //! taken_over one row per input that began with the positions of another agent
 //! ```
 //!
@@ -22,6 +23,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::cursors::{self, CursorKey, CursorRow};
 use super::known::KnownKey;
 use super::place::{self, APPLICATION_ID, VERSION};
 use super::pods::{self, PendingPods};
@@ -77,6 +79,8 @@ pub(super) struct Found {
     pub(super) taken_over: BTreeSet<String>,
     /// What outputs have made, with the running time when it was last used.
     pub(super) known: BTreeMap<KnownKey, u64>,
+    /// How far files of journals are settled.
+    pub(super) cursors: BTreeMap<CursorKey, CursorRow>,
     pub(super) alive: Option<SystemTime>,
     pub(super) running: u64,
     /// Why the file is to be set aside; `rows` holds what could be read all the same.
@@ -209,6 +213,10 @@ impl Database {
         let fail = |e: rusqlite::Error| self.error(&e);
         let life =
             self.read_life(found).and_then(|()| self.read_taken_over(found)).and_then(|()| self.read_known(found));
+        let life = life.and_then(|()| {
+            found.cursors = cursors::read(&self.connection)?;
+            Ok(())
+        });
         let rows = self.read_rows("", found);
         if rows.is_err() {
             // From the other end too: damage in the middle then costs only what stands on the damaged pages.
@@ -306,6 +314,7 @@ fn write(connection: &mut Connection, rows: &Rows, pods: &PendingPods) -> rusqli
             transaction.execute("INSERT OR IGNORE INTO taken_over (input) VALUES (?)", [input])?;
         }
         write_known(&transaction, rows)?;
+        rows.cursors.write(&transaction)?;
         pods::write(&transaction, pods)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (alive, running) = (i64::try_from(now.as_millis()).unwrap_or(0), rows.running().cast_signed());

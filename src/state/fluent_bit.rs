@@ -6,7 +6,12 @@
 //! ```
 //! `name` is the path as its glob found it, often a link; of a rotated file it is the real path. `offset` is the next byte to
 //! read. An inode may have several rows: the one with the highest id counts. The database is copied first and never written.
+//!
+//! ```text
+//! in_systemd_cursor  cursor, updated    one row: the last entry of the journal that was read, as `journalctl --show-cursor` writes it
+//! ```
 
+use rusqlite::OptionalExtension;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -45,20 +50,44 @@ impl State {
     /// # Errors
     /// It cannot be read or is damaged; [`StateError::NotOurs`] when it belongs to a third program.
     pub fn fluent_bit(&self, path: &Path) -> Result<Option<FluentBitPositions>, StateError> {
+        let Some(scratch) = self.scratch_for(path)? else { return Ok(None) };
+        let written = place::last_written(path);
+        Ok(Some(FluentBitPositions { files: read(path, &paths(&scratch))?, written }))
+    }
+
+    /// The cursor of the journal in the database at `path`, if Fluent Bit wrote one; as [`State::fluent_bit`] otherwise.
+    ///
+    /// # Errors
+    /// As those of [`State::fluent_bit`].
+    pub fn fluent_bit_cursor(&self, path: &Path) -> Result<Option<String>, StateError> {
+        let Some(scratch) = self.scratch_for(path)? else { return Ok(None) };
+        let copy = Snapshot::take(path, &paths(&scratch))?;
+        if !copy.has_table("in_systemd_cursor")? {
+            let whose = "a database of another program than Fluent Bit (it has no table in_systemd_cursor)".to_owned();
+            return Err(StateError::NotOurs { path: path.into(), whose });
+        }
+        let select = "SELECT cursor FROM in_systemd_cursor ORDER BY rowid DESC LIMIT 1";
+        let found = copy.connection.query_row(select, [], |row| row.get::<_, Option<String>>(0)).optional();
+        Ok(found.map_err(|e| copy.error(&e))?.flatten())
+    }
+
+    /// Where a copy of a database can be made; `None` when there is none of another program's.
+    fn scratch_for(&self, path: &Path) -> Result<Option<Vec<PathBuf>>, StateError> {
         let folder = self.keeper().folder();
-        let scratch: Vec<&Path> = folder.as_deref().into_iter().chain(SCRATCH.map(Path::new)).collect();
+        let scratch = folder.into_iter().chain(SCRATCH.map(PathBuf::from)).collect();
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Ok(None),
             Ok(metadata) if metadata.len() == 0 && !place::has_leftovers(path) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Ok(_) | Err(_) => {}
         }
-        if place::marks(path)?.0 == APPLICATION_ID {
-            return Ok(None);
-        }
-        let written = place::last_written(path);
-        Ok(Some(FluentBitPositions { files: read(path, &scratch)?, written }))
+        let is_own = place::marks(path)?.0 == APPLICATION_ID;
+        Ok((!is_own).then_some(scratch))
     }
+}
+
+fn paths(folders: &[PathBuf]) -> Vec<&Path> {
+    folders.iter().map(PathBuf::as_path).collect()
 }
 
 /// Where a copy can be made, in this order, when the state folder cannot take it.

@@ -96,6 +96,10 @@ impl Keeper {
         self.rows.positions_of_others(inputs)
     }
 
+    pub(super) fn cursors(&self, input: &str) -> Vec<(String, String)> {
+        self.rows.cursors.of(input)
+    }
+
     pub(super) fn has_taken_over(&self, input: &str) -> bool {
         self.rows.has_taken_over(input)
     }
@@ -259,7 +263,7 @@ impl Keeper {
     /// Opens the database at `path`; a damaged one gives its rows, is closed, and its damage returned.
     fn open(&mut self, path: &Path, patience: Duration) -> Result<Option<String>, StateError> {
         let database = Database::open(path, self.sync, patience)?;
-        let Found { rows, mended, unreadable, taken_over, known, alive, running, damage } = database.load()?;
+        let Found { rows, mended, unreadable, taken_over, known, cursors, alive, running, damage } = database.load()?;
         self.last_alive = self.last_alive.or(alive);
         if !mended.is_empty() || unreadable > 0 {
             self.incomplete = true;
@@ -273,11 +277,13 @@ impl Keeper {
         if damage.is_some() {
             self.rows.rescue(rows.into_iter().chain(mended));
             self.rows.rescue_taken_over(taken_over);
+            self.rows.cursors.rescue(cursors);
             database.abandon();
         } else {
             self.rows.adopt(rows, running);
             self.rows.adopt_taken_over(&taken_over);
             self.rows.known.adopt(known);
+            self.rows.cursors.adopt(cursors);
             self.rows.rescue(mended);
             self.database = Some(database);
         }

@@ -1,6 +1,6 @@
 //! Positions of files in one SQLite database per state folder. The only user of rusqlite.
 //!
-//! Beside them the names that outputs have made at their destinations (known.rs).
+//! Beside them cursors of journals (cursors.rs), and the names that outputs have made at their destinations (known.rs).
 //!
 //! ```text
 //!  input/tail ── commit ──▶ State ── Mutex ──▶ keeper ─┬─▶ rows       in memory, and what is pending
@@ -18,6 +18,7 @@
 //! A row goes when its input removes it, or when it was not put for long *and* its file is gone ([`State::retire`]): a
 //! volume that is not mounted yet looks like a folder without files.
 
+mod cursors;
 mod database;
 mod error;
 mod fault;
@@ -112,6 +113,11 @@ impl State {
     /// The positions of inputs that have none of these names, with the name; of each file the one that was put last.
     pub fn positions_of_others(&self, inputs: &[&str]) -> Vec<(String, Position)> {
         self.keeper().positions_of_others(inputs)
+    }
+
+    /// How far the files of a journal are settled: the id of each, and the cursor of its last entry of which that is so.
+    pub fn cursors(&self, input: &str) -> Vec<(String, String)> {
+        self.keeper().cursors(input)
     }
 
     /// Did this input begin with the positions of another agent? That is done once; its rows count from then on.

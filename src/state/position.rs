@@ -68,4 +68,20 @@ pub enum Change {
         /// As in [`Position::inode`].
         inode: u64,
     },
+    /// A file of a journal, and its last entry of which all before it are settled.
+    PutCursor {
+        /// As in [`Change::Put`].
+        input: String,
+        /// The file's id.
+        file: String,
+        /// As `journalctl` writes it.
+        cursor: String,
+    },
+    /// This file of a journal is gone.
+    RemoveCursor {
+        /// As in [`Change::Put`].
+        input: String,
+        /// The file's id.
+        file: String,
+    },
 }

@@ -17,6 +17,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use super::cursors::Cursors;
 use super::known::Known;
 use super::row::{Key, Row};
 use super::{Change, Position};
@@ -30,6 +31,7 @@ pub(super) struct Rows {
     /// Inputs that have taken over another agent's positions, and whether the database knows it.
     taken_over: BTreeMap<String, bool>,
     pub(super) known: Known,
+    pub(super) cursors: Cursors,
     /// Running time of all earlier owners.
     pub(super) ran_before: u64,
     started: Instant,
@@ -49,6 +51,7 @@ impl Rows {
             pending: BTreeSet::new(),
             taken_over: BTreeMap::new(),
             known: Known::default(),
+            cursors: Cursors::default(),
             ran_before: 0,
             started: Instant::now(),
         }
@@ -86,6 +89,8 @@ impl Rows {
             match change {
                 Change::Put { input, position } => self.put(input, Row { position, touched }),
                 Change::TakenOver { input } => drop(self.taken_over.entry(input).or_insert(false)),
+                Change::PutCursor { input, file, cursor } => self.cursors.put((input, file), cursor, touched),
+                Change::RemoveCursor { input, file } => self.cursors.remove((input, file)),
                 Change::Remove { input, path, inode } => self.remove(&Key::new(input, &path, inode)),
             }
         }
@@ -117,7 +122,10 @@ impl Rows {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || self.pending_taken_over().next().is_some() || self.known.pending().next().is_some()
+        !self.pending.is_empty()
+            || self.pending_taken_over().next().is_some()
+            || self.known.pending().next().is_some()
+            || self.cursors.has_pending()
     }
 
     pub(super) fn has_taken_over(&self, input: &str) -> bool {
@@ -147,6 +155,7 @@ impl Rows {
     /// All that was pending is in the database now.
     pub(super) fn written(&mut self) {
         self.known.written();
+        self.cursors.written();
         for key in std::mem::take(&mut self.pending) {
             if let Some(kept) = self.kept.get_mut(&key) {
                 kept.stored = true;
@@ -206,6 +215,7 @@ impl Rows {
             }
         }
         self.known.retire(now.saturating_sub(older_than.as_secs()));
+        self.cursors.retire(now.saturating_sub(older_than.as_secs()));
         before - self.kept.len()
     }
 }

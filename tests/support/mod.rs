@@ -11,6 +11,7 @@ pub mod code;
 pub mod fluent_bit;
 pub mod http;
 pub mod instance;
+pub mod journal;
 pub mod kubernetes;
 pub mod logs;
 pub mod loki;

@@ -105,7 +105,7 @@ crate::options! {
         "aws_pod_association_host_tls_verify": "pods are not associated with services yet: no entity is added";
     }
     refused {
-        "use_journal" unless "off": "there is no journal to read yet; read the files of the containers with `tail`";
+        "use_journal" unless "off": "containers that Docker's journald driver writes of are not told apart; read the files of the containers with `tail`";
     }
     deviations {
         "one watch": "pods of the node are listed and watched once, instead of a request per pod; the node's name must be known (NODE_NAME)";

@@ -1,9 +1,9 @@
 //! Files appear: from globs and the folders' events to paths, and which of them are new.
 
-use super::discover::Events;
 use super::follow::Follower;
 use super::rotation;
 use super::siblings::is_passing;
+use crate::input::watch::Events;
 use std::collections::HashMap;
 use std::fs;
 use std::io;

@@ -12,7 +12,7 @@
 
 use super::chain::Chain;
 use super::follow::{Follower, SECOND};
-use super::positions::Committer;
+use crate::input::committer::Committer;
 use std::time::{Duration, Instant};
 
 /// With `on_term drain`: files that have not grown for so long have got all that they will get.

@@ -2,12 +2,13 @@
 //! second positions and gauges. How a block is read is in `read.rs`.
 
 use super::chain::Chain;
-use super::discover::Watcher;
 use super::end::LeftOut;
 use super::file::Look;
-use super::positions::{self, Committer, Known};
+use super::positions::{self, Known};
 use super::rotation::Names;
 use super::settings::Settings;
+use crate::input::committer::Committer;
+use crate::input::watch::Watcher;
 use crate::input::{Context, Gauges, LostReason};
 use crate::parse::{Multiline, OpenBytes};
 use crate::record::time::Rfc3339;

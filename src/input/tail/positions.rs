@@ -8,8 +8,6 @@ use super::takeover::{Found, Takeover};
 use crate::state::{Change, Position, State};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::SystemTime;
 
 /// A position, and a moment at which its file was there.
@@ -190,53 +188,6 @@ pub(super) fn changes(chain: &mut Chain, input: &str, changes: &mut Vec<Change>)
                 finished: file.is_closed() && file.progress.is_settled(),
             };
             changes.push(Change::Put { input: input.to_owned(), position });
-        }
-    }
-}
-
-/// Commits on a thread of its own: a slow disk must not stop the reading.
-pub(super) struct Committer {
-    changes: mpsc::Sender<Vec<Change>>,
-    busy: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Committer {
-    pub(super) fn start(state: Arc<State>) -> Self {
-        let (changes, received) = mpsc::channel::<Vec<Change>>();
-        let busy = Arc::new(AtomicBool::new(false));
-        let shared = Arc::clone(&busy);
-        let work = move || {
-            for changes in received {
-                // What cannot be written is said by the state, kept there and written later.
-                let _ = state.commit(changes);
-                state.beat();
-                shared.store(false, Ordering::Release);
-            }
-        };
-        let thread = std::thread::Builder::new().name("positions".into()).spawn(work);
-        if let Err(error) = &thread {
-            tracing::error!("no thread for positions, they are not kept: {error}");
-        }
-        Self { changes, busy, thread: thread.ok() }
-    }
-
-    /// Is the commit before still under way?
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
-    }
-
-    pub(super) fn commit(&self, changes: Vec<Change>) {
-        self.busy.store(true, Ordering::Release);
-        let _ = self.changes.send(changes);
-    }
-
-    /// Waits until everything is written.
-    pub(super) fn finish(mut self) {
-        let thread = self.thread.take();
-        drop(self);
-        if let Some(thread) = thread {
-            let _ = thread.join();
         }
     }
 }

@@ -1,0 +1,500 @@
+//! The thread that follows all journals: a clock that looks whether files grew, and once a second positions and gauges.
+
+use super::discover::{self, Found};
+use super::fields::Keys;
+use super::followed::{Followed, is_final_name};
+use super::journal::{Cursor, Id, JournalFile, Trouble};
+use super::places::Places;
+use super::read::Step;
+use super::round::Round;
+use super::settings::Settings;
+use super::sources::Sources;
+use crate::input::committer::Committer;
+use crate::input::watch::Watcher;
+use crate::input::{Context, Gauges, LostReason, Pipe};
+use crate::record::{Batch, Source, SourceDraft};
+use crate::state::Change;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How often the headers of files that are written to are read.
+const POLL: Duration = Duration::from_millis(100);
+/// Positions and gauges.
+const SECOND: Duration = Duration::from_secs(1);
+/// Folders are looked through besides the events that they send.
+const SCAN: Duration = Duration::from_secs(5);
+/// How long a blocked reader sleeps when nothing wakes it.
+const BLOCKED_WAIT: Duration = Duration::from_millis(50);
+/// So long a new file may be without a whole header.
+const HALF_MADE: Duration = Duration::from_secs(10);
+/// With `on_term drain`: a journal that was quiet for so long has got all that it will get.
+const DRAINED: Duration = Duration::from_secs(2);
+/// A file that was not read for so long gives its memory back.
+const QUIET: Duration = Duration::from_secs(30);
+/// Rows that are not put for long are forgotten; those of files that are there are put again.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Entries that wait for room in an output.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) file: Id,
+    /// Of the round: [`Followed::pending_mut`].
+    pub(super) number: u64,
+    pub(super) source: u32,
+    pub(super) offsets: Vec<u64>,
+}
+
+/// A file that was read to its end and will not be written to any more.
+#[derive(Debug)]
+struct Done {
+    id: Id,
+    path: PathBuf,
+    identity: (u64, u64),
+    cursor: Option<Cursor>,
+}
+
+/// What all sections read with.
+pub(super) struct Reader {
+    pub(super) pipe: Arc<dyn Pipe>,
+    pub(super) round: Round,
+    pub(super) batch: Batch,
+    pub(super) now_ns: i64,
+    /// At an end after which nobody will read them, sources wait for nothing.
+    pub(super) insists: bool,
+}
+
+/// The journals of a section.
+pub(super) struct Journal {
+    pub(super) settings: Settings,
+    pub(super) files: Vec<Followed>,
+    pub(super) keys: Keys,
+    pub(super) sources: Sources,
+    pub(super) held: VecDeque<Held>,
+    pub(super) held_entries: usize,
+    pub(super) unsettled: u64,
+    done: Vec<Done>,
+    /// Files were found: a folder that is not mounted yet says nothing.
+    started: bool,
+    /// Files that are no journals, or not yet: since when, and whether it was said.
+    unreadable: HashMap<(u64, u64), (Instant, bool)>,
+    places: Places,
+    changes: Vec<Change>,
+}
+
+/// All sections.
+pub(super) struct Follower {
+    journals: Vec<Journal>,
+    context: Context,
+    watcher: Watcher,
+    reader: Reader,
+}
+
+impl Follower {
+    pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
+        if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
+            context.state.synchronous(first.sync());
+        }
+        let journal = |settings: Settings| Journal {
+            places: Places::load(&context.state, &settings),
+            keys: Keys::new(settings.options.lowercase, settings.options.strip_underscores),
+            sources: Sources::new(settings.number, settings.tag.clone()),
+            files: Vec::new(),
+            held: VecDeque::new(),
+            held_entries: 0,
+            unsettled: 0,
+            done: Vec::new(),
+            started: false,
+            unreadable: HashMap::new(),
+            changes: Vec::new(),
+            settings,
+        };
+        let journals = inputs.into_iter().map(journal).collect();
+        let batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let pipe = Arc::clone(&context.pipe);
+        let reader = Reader { pipe, round: Round::default(), batch, now_ns: 0, insists: false };
+        let watcher = Watcher::new(true, Arc::clone(&context.stop.wake));
+        Self { journals, context, watcher, reader }
+    }
+
+    /// Runs until the end is asked for.
+    pub(super) fn run(mut self) {
+        let committer = Committer::start(Arc::clone(&self.context.state));
+        self.scan();
+        let files: usize = self.journals.iter().map(|journal| journal.files.len()).sum();
+        tracing::info!(files, "following the journal");
+        self.journals.iter().for_each(Journal::say_if_empty);
+        committer.commit(self.changed_rows());
+        let start = Instant::now();
+        let (mut next_poll, mut next_second, mut next_scan) = (start, start + POLL, start + self.scan_interval());
+        let mut between = POLL;
+        let mut next_day = start + DAY;
+        let mut grew = start;
+        while !self.is_told_to_end(grew) {
+            self.context.pipe.beat();
+            let now = Instant::now();
+            if now >= next_scan || self.has_events() {
+                self.scan();
+                next_scan = now + self.scan_interval();
+            }
+            if now >= next_poll {
+                self.poll();
+                next_poll = now + POLL;
+            }
+            if now >= next_day {
+                self.journals.iter_mut().for_each(Journal::put_all);
+                next_day = now + DAY;
+            }
+            if now >= next_second {
+                self.each_second(&committer);
+                next_second = now + between;
+                // Sooner at first: who is killed again and again shall come forward all the same.
+                between = (between * 2).min(SECOND);
+            }
+            match self.read_round() {
+                Step::Read => grew = Instant::now(),
+                Step::Full => self.context.stop.wake.wait(BLOCKED_WAIT),
+                Step::Idle => {
+                    let until = next_poll.min(next_second);
+                    self.context.stop.wake.wait(until.saturating_duration_since(Instant::now()));
+                }
+            }
+        }
+        self.finish(&committer);
+        committer.finish();
+    }
+
+    /// Is it time to read no further? With `on_term drain` units may say their last words first.
+    fn is_told_to_end(&self, grew: Instant) -> bool {
+        let (now, stop) = (Instant::now(), &self.context.stop);
+        let Some(deadline) = stop.deadline() else { return false };
+        let Some(drain) = stop.drain() else { return true };
+        let quiet = now.saturating_duration_since(drain.since.max(grew)) >= DRAINED;
+        quiet || now >= drain.until.min(deadline)
+    }
+
+    fn scan_interval(&self) -> Duration {
+        if self.watcher.is_blind() { SECOND } else { SCAN }
+    }
+
+    fn has_events(&mut self) -> bool {
+        let events = self.watcher.take();
+        events.missed || !events.paths.is_empty()
+    }
+
+    /// Looks through all folders.
+    fn scan(&mut self) {
+        for journal in &mut self.journals {
+            let folders = journal.settings.folders.iter().flat_map(|folder| discover::folders(folder));
+            let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
+            for folder in &folders {
+                self.watcher.watch(folder);
+            }
+            let found: Vec<Found> = folders.iter().flat_map(|folder| discover::files(folder)).collect();
+            journal.update(found, &*self.reader.pipe);
+            if !journal.started && !journal.files.is_empty() {
+                journal.started = true;
+                journal.end_of_start(&*self.reader.pipe);
+            }
+        }
+    }
+
+    /// Did files grow?
+    fn poll(&mut self) {
+        for journal in &mut self.journals {
+            for file in &mut journal.files {
+                match file.refresh() {
+                    Ok(_) => {}
+                    Err(trouble) => {
+                        tracing::error!(path = %file.path.display(), "cannot look at a journal: {trouble}; what was not read of it is given up; hint: `journalctl --verify` shows what is damaged");
+                        self.context.pipe.lost(journal.settings.number, LostReason::Unreadable, file.behind());
+                        file.give_up();
+                    }
+                }
+                if file.at_end && file.read_at.elapsed() >= QUIET {
+                    file.file.release();
+                    file.slots.clear();
+                    file.read_at = Instant::now();
+                }
+            }
+            journal.close_done();
+        }
+    }
+
+    /// One round of each section.
+    fn read_round(&mut self) -> Step {
+        self.reader.now_ns = now_ns();
+        let mut steps = self.journals.iter_mut().map(|journal| journal.step(&mut self.reader));
+        let (mut read, mut full) = (false, false);
+        steps.by_ref().for_each(|step| {
+            read |= step == Step::Read;
+            full |= step == Step::Full;
+        });
+        match (read, full) {
+            (true, _) => Step::Read,
+            (false, true) => Step::Full,
+            (false, false) => Step::Idle,
+        }
+    }
+
+    fn each_second(&mut self, committer: &Committer) {
+        if !committer.is_busy() {
+            let changes = self.changed_rows();
+            committer.commit(changes);
+        }
+        let now = Instant::now();
+        for journal in &mut self.journals {
+            journal.sources.forget_idle(now);
+            journal.keep_held_limit(&*self.context.pipe);
+            let gauges = vec![(String::new(), journal.gauges())];
+            self.context.pipe.gauges(journal.settings.number, gauges);
+        }
+    }
+
+    fn changed_rows(&mut self) -> Vec<Change> {
+        self.journals.iter_mut().flat_map(Journal::changed_rows).collect()
+    }
+
+    /// Reads what is already written to its end and waits until it is settled, until the deadline.
+    fn finish(&mut self, committer: &Committer) {
+        self.scan();
+        self.poll();
+        self.reader.insists = true;
+        let mut next_second = Instant::now() + SECOND;
+        loop {
+            self.context.pipe.beat();
+            if self.context.stop.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+            let step = self.read_round();
+            if step == Step::Idle {
+                self.journals.iter_mut().for_each(Journal::sweep);
+                if self.journals.iter().all(Journal::is_settled) {
+                    break;
+                }
+            }
+            if step != Step::Read {
+                self.journals.iter().for_each(|journal| journal.hurry(&*self.context.pipe));
+                self.context.stop.wake.wait(Duration::from_millis(10));
+            }
+            if Instant::now() >= next_second {
+                self.each_second(committer);
+                next_second = Instant::now() + SECOND;
+            }
+        }
+        let changes = self.changed_rows();
+        committer.commit(changes);
+    }
+}
+
+impl Journal {
+    /// Says that there is nothing to read, and why.
+    fn say_if_empty(&self) {
+        if !self.files.is_empty() || !self.done.is_empty() {
+            return;
+        }
+        for folder in &self.settings.folders {
+            let why = std::fs::read_dir(folder).map_or_else(|e| e.to_string(), |_| "it has no journal files".into());
+            tracing::warn!(input = self.settings.name, folder = %folder.display(), "no journal: {why}; it is looked for again each 5 s; hint: mount it, or name its folder as `path`");
+        }
+    }
+
+    /// Takes up what was found: new files, other names, files that are gone.
+    fn update(&mut self, found: Vec<Found>, pipe: &dyn Pipe) {
+        let there: HashSet<(u64, u64)> = found.iter().map(|f| (f.device, f.inode)).collect();
+        for file in self.files.iter_mut().filter(|file| !there.contains(&(file.device, file.inode))) {
+            file.deleted = file.file.is_deleted();
+        }
+        let name = self.settings.name.clone();
+        let paths: HashSet<&PathBuf> = found.iter().map(|f| &f.path).collect();
+        for done in self.done.extract_if(.., |done| !there.contains(&done.identity) || !paths.contains(&done.path)) {
+            // Renamed, or gone; a file that is still there is found again by its row.
+            if there.contains(&done.identity) {
+                self.places.by_file.extend(done.cursor.map(|cursor| (done.id, cursor)));
+            } else {
+                done.cursor.into_iter().for_each(|cursor| self.places.keep(cursor));
+                self.changes.push(Change::RemoveCursor { input: name.clone(), file: done.id.to_string() });
+            }
+        }
+        self.unreadable.retain(|identity, _| there.contains(identity));
+        for found in found {
+            let identity = (found.device, found.inode);
+            if let Some(file) = self.files.iter_mut().find(|file| (file.device, file.inode) == identity) {
+                if file.path != found.path {
+                    file.has_final_name = is_final_name(&found.path);
+                    file.path = found.path;
+                }
+            } else if !self.done.iter().any(|done| done.identity == identity) {
+                self.open(found, pipe);
+            }
+        }
+    }
+
+    fn open(&mut self, found: Found, pipe: &dyn Pipe) {
+        let identity = (found.device, found.inode);
+        let opened = File::open(&found.path)
+            .map_err(Trouble::from)
+            .and_then(|file| JournalFile::open(Box::new(file)))
+            .map(|file| Followed::new(file, found.path.clone(), identity, &self.settings.matches));
+        let file = match opened {
+            Ok(file) => file,
+            Err(trouble) => return self.cannot_open(&found, &trouble, pipe),
+        };
+        if self.files.iter().any(|other| other.id == file.id) || self.done.iter().any(|done| done.id == file.id) {
+            // A copy under another name.
+            return;
+        }
+        self.unreadable.remove(&identity);
+        self.follow(file, pipe);
+    }
+
+    fn follow(&mut self, mut file: Followed, pipe: &dyn Pipe) {
+        if let Err(trouble) = self.places.begin(&mut file) {
+            tracing::error!(path = %file.path.display(), "a journal is damaged: {trouble}; what can be read of it is read; hint: `journalctl --verify` shows what is damaged");
+            file.said_damage = true;
+            pipe.lost_entries(self.settings.number, LostReason::Unreadable, 1);
+        }
+        tracing::debug!(path = %file.path.display(), id = %file.id, "following a journal file");
+        self.files.push(file);
+    }
+
+    /// A file of which there is no header yet is tried again; others are said once, and counted.
+    fn cannot_open(&mut self, found: &Found, trouble: &Trouble, pipe: &dyn Pipe) {
+        let (since, said) = self.unreadable.entry((found.device, found.inode)).or_insert((Instant::now(), false));
+        let is_half_made = matches!(trouble, Trouble::Short | Trouble::Damaged(_)) && since.elapsed() < HALF_MADE;
+        if is_half_made && !is_final_name(&found.path) || std::mem::replace(said, true) {
+            return;
+        }
+        let hint = match trouble {
+            Trouble::Unknown(_) => "a newer drave reads it",
+            Trouble::Io(_) => "run as a user of the group systemd-journal, or as root",
+            Trouble::Damaged(_) | Trouble::Short => "`journalctl --verify` shows what is damaged",
+        };
+        tracing::error!(path = %found.path.display(), "a journal file cannot be read: {trouble}; hint: {hint}");
+        pipe.lost(self.settings.number, LostReason::Unreadable, found.bytes);
+    }
+
+    /// The first scan is over: what was written and is gone is counted, and what is found from now on is new.
+    fn end_of_start(&mut self, pipe: &dyn Pipe) {
+        let missed = self.missed_entries();
+        if missed > 0 {
+            tracing::error!(
+                input = self.settings.name,
+                missed,
+                "entries of the journal were deleted before they were read; hint: raise SystemMaxUse of journald.conf"
+            );
+            pipe.lost_entries(self.settings.number, LostReason::GoneBeforeRead, missed);
+        }
+        if self.unreadable.is_empty() {
+            for (id, cursor) in std::mem::take(&mut self.places.by_file) {
+                self.places.keep(cursor);
+                self.changes.push(Change::RemoveCursor { input: self.settings.name.clone(), file: id.to_string() });
+            }
+        }
+        self.places.end_of_start();
+        self.changes.push(Change::TakenOver { input: self.settings.name.clone() });
+    }
+
+    /// Entries between what was settled and what is there, by their numbers.
+    fn missed_entries(&self) -> u64 {
+        let mut settled: BTreeMap<Id, u64> = BTreeMap::new();
+        let known = self.places.by_file.values().chain(self.files.iter().filter_map(|file| file.settled.as_ref()));
+        for cursor in known {
+            let number = settled.entry(cursor.seqnum_id).or_default();
+            *number = cursor.seqnum.max(*number);
+        }
+        // Only where a file is gone can something be missing.
+        let gone: HashSet<Id> = self.places.by_file.values().map(|cursor| cursor.seqnum_id).collect();
+        let missed = settled.iter().filter(|(id, _)| gone.contains(id)).map(|(id, settled)| {
+            let of_id = self.files.iter().map(|file| file.file.header()).filter(|header| header.seqnum_id == *id);
+            let mut ranges: Vec<(u64, u64)> = of_id.map(|header| (header.head_seqnum, header.tail_seqnum)).collect();
+            ranges.retain(|(head, tail)| *head > 0 && head <= tail && tail > settled);
+            ranges.sort_unstable();
+            let (mut expected, mut missed) = (settled + 1, 0);
+            for (head, tail) in ranges {
+                missed += head.saturating_sub(expected);
+                expected = expected.max(tail.saturating_add(1));
+            }
+            missed
+        });
+        missed.sum()
+    }
+
+    /// Lets go of files that are read and settled and will not be written to.
+    fn close_done(&mut self) {
+        self.files.iter_mut().for_each(Followed::sweep);
+        for file in self.files.extract_if(.., |file| file.is_done()) {
+            let input = self.settings.name.clone();
+            if file.deleted {
+                file.settled.into_iter().for_each(|cursor| self.places.keep(cursor));
+                self.changes.push(Change::RemoveCursor { input, file: file.id.to_string() });
+                continue;
+            }
+            if let Some(cursor) = file.settled {
+                self.changes.push(put(input, file.id, &cursor));
+            }
+            let identity = (file.device, file.inode);
+            self.done.push(Done { id: file.id, path: file.path, identity, cursor: file.settled });
+        }
+    }
+
+    fn changed_rows(&mut self) -> Vec<Change> {
+        self.sweep();
+        let mut changes = std::mem::take(&mut self.changes);
+        for file in self.files.iter_mut().filter(|file| file.dirty) {
+            file.dirty = false;
+            let cursor = file.settled.as_ref();
+            changes.extend(cursor.map(|cursor| put(self.settings.name.clone(), file.id, cursor)));
+        }
+        changes
+    }
+
+    fn is_settled(&self) -> bool {
+        self.files.iter().all(|file| file.pending.is_empty())
+    }
+
+    /// A row that is not put for long is forgotten, but not that of a file that is there.
+    fn put_all(&mut self) {
+        self.files.iter_mut().for_each(|file| file.dirty = true);
+        let of_done = self.done.iter().filter_map(|done| Some((done.id, done.cursor?)));
+        self.changes.extend(of_done.map(|(id, cursor)| put(self.settings.name.clone(), id, &cursor)));
+    }
+
+    /// Deleted files that are not read take room on a disk where nobody sees them: beyond the limit the oldest are given up.
+    fn keep_held_limit(&mut self, pipe: &dyn Pipe) {
+        let is_held = |file: &Followed| file.deleted && !file.at_end;
+        let mut bytes: u64 = self.files.iter().filter(|f| is_held(f)).map(Followed::held_bytes).sum();
+        while bytes > self.settings.held_bytes_max {
+            let held = self.files.iter_mut().filter(|f| is_held(f));
+            let Some(oldest) = held.min_by_key(|file| file.file.header().head_realtime) else { return };
+            let lost = oldest.behind();
+            tracing::error!(path = %oldest.path.display(), lost_bytes = lost, "a deleted journal is given up before its end was read: deleted files hold too much; hint: raise `storage.held_limit`, or SystemMaxUse of journald.conf");
+            pipe.lost(self.settings.number, LostReason::HeldLimit, lost);
+            bytes -= oldest.held_bytes();
+            oldest.give_up();
+        }
+    }
+
+    fn gauges(&self) -> Gauges {
+        let unread = self.files.iter().filter_map(|file| file.next);
+        let oldest = unread.map(|next| next.entry.realtime).min();
+        let age = |realtime: u64| ((now_ns() / 1000).cast_unsigned().saturating_sub(realtime)) as f64 / 1e6;
+        let held = self.files.iter().filter(|file| file.deleted);
+        Gauges {
+            files_open: self.files.len() as u64,
+            bytes_behind: self.files.iter().map(Followed::behind).sum(),
+            oldest_unread_seconds: oldest.map_or(0.0, age),
+            deleted_held_bytes: held.map(Followed::held_bytes).sum(),
+        }
+    }
+}
+
+fn put(input: String, file: Id, cursor: &Cursor) -> Change {
+    Change::PutCursor { input, file: file.to_string(), cursor: cursor.to_string() }
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
+}

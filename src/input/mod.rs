@@ -245,5 +245,4 @@ pub struct InputPlugin {
 }
 
 /// Every input there is.
-pub static INPUTS: &[InputPlugin] =
-    &[tail::PLUGIN, systemd::PLUGIN, stdin::PLUGIN, kmsg::PLUGIN, dummy::PLUGIN];
+pub static INPUTS: &[InputPlugin] = &[tail::PLUGIN, systemd::PLUGIN, stdin::PLUGIN, kmsg::PLUGIN, dummy::PLUGIN];

@@ -22,7 +22,9 @@ mod tls;
 mod aws;
 mod sign;
 
-pub use aws::{Aws, AwsError, AwsSettings, MetadataError, MetadataService, MetadataVersion, for_sdk, net_error, with_scheme};
+pub use aws::{
+    Aws, AwsError, AwsSettings, MetadataError, MetadataService, MetadataVersion, for_sdk, net_error, with_scheme,
+};
 pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
 pub use compress::gzip;

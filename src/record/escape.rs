@@ -199,7 +199,6 @@ fn quotes(bytes: u8x16) -> u8x16 {
     bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +226,8 @@ mod tests {
     #[test]
     #[cfg(not(target_arch = "aarch64"))]
     fn both_ways_write_the_same() {
-        let text: Vec<u8> = (0..4096).map(|n: u32| b"\"\\abcdefgh"[(n.wrapping_mul(2_654_435_761) >> 28) as usize % 10]).collect();
+        let text: Vec<u8> =
+            (0..4096).map(|n: u32| b"\"\\abcdefgh"[(n.wrapping_mul(2_654_435_761) >> 28) as usize % 10]).collect();
         let (mut one, mut other) = (vec![0; 3 * text.len()], vec![0; 3 * text.len()]);
         let (read, written) = one_by_one(&text, &mut one);
         assert_eq!((read, written), steps(&text, &mut other));

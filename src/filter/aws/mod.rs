@@ -262,7 +262,7 @@ mod tests {
         let text = format!("pipeline: {{filters: [{{name: aws, match: '*', {options}}}]}}");
         let mut report = Report::default();
         let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut report);
-        configure(&config.filters[0], &FilterConfig::of(&config), &mut report);
+        configure(&config.filters[0], &FilterConfig::of(&config, &Environment::default()), &mut report);
         let options = AwsOptions::from_section(&config.filters[0], &mut report);
         options
             .filter(|_| !report.has_errors())

@@ -53,6 +53,17 @@ kind of section; text that is set under `config` takes the place of the whole ki
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if .Values.journal.enabled }}
+[INPUT]
+    Name              systemd
+    Tag               {{ .Values.journal.tag }}
+    Path              {{ .Values.journal.path }}
+    DB                {{ .Values.input.db }}
+    Read_From_Tail    {{ .Values.journal.readFromTail }}
+{{- range .Values.journal.filters }}
+    Systemd_Filter    {{ . }}
+{{- end }}
+{{- end }}
 {{ tpl .Values.additionalInputs . }}
 {{- end }}
 

@@ -122,7 +122,10 @@ fn the_counts_of_fluent_bits_pages_are_what_arrived() {
     running.wait_delivered("shop", 100);
     assert_eq!(sink.counts().distinct, 100);
     let page = counts(&running);
-    assert_eq!(page["input"]["tail.0"], serde_json::json!({"records": 100, "bytes": bytes}));
+    let files = [("files_opened", 1), ("files_closed", 0), ("files_rotated", 0)];
+    for (counter, expect) in files.into_iter().chain([("records", 100), ("bytes", bytes)]) {
+        assert_eq!(page["input"]["tail.0"][counter], expect, "{counter} in {page}");
+    }
     let shop = &page["output"]["shop"];
     for (counter, expect) in [
         ("proc_records", 100),

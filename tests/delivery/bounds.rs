@@ -12,6 +12,8 @@ const FILES: u32 = 500;
 const RECORDS: u32 = 1_000;
 /// `mem_limit`, and half of it for the moment in which what was borrowed is wanted back.
 const HELD_MAX: i64 = (24 << 20) * 3 / 2;
+/// An output of which an eighth of its share waits gets no more.
+const WAITING_MIN: i64 = (24 << 20) / 8;
 /// 64 MB in a release build.
 const RSS_MAX: u64 = 96 << 20;
 
@@ -36,7 +38,7 @@ fn stays_bounded(has_spool: bool) {
         assert!(held <= HELD_MAX, "{held} bytes");
         let rss = running.agent.peak_rss_bytes();
         assert!(rss <= RSS_MAX, "{rss} bytes, with a spool: {has_spool}");
-        if has_spool { spooled(metrics, "http.0") == all } else { held > HELD_MAX / 2 }
+        if has_spool { spooled(metrics, "http.0") == all } else { held > WAITING_MIN }
     });
     if has_spool {
         return;

@@ -31,8 +31,10 @@ impl Follower {
         self.watcher.watch(&folder);
         let mut siblings = self.siblings(real).inspect_err(|_| self.unwatch_if_unused(&folder))?;
         siblings.files.retain(|s| s.path == real || !self.by_identity.contains_key(&(input, s.device, s.inode)));
-        let positions = self.positions(input, path, real, &mut siblings);
+        let mut positions = self.positions(input, path, real, &mut siblings);
         let is_known = !positions.is_empty();
+        let last_alive = self.known[input].last_alive;
+        positions.retain(|position| !siblings.files.iter().any(|s| is_inode_again(s, position, last_alive)));
         let found = continuation(siblings.files, positions, real, |s| self.is_wanted(input, s, path));
         self.next_id += 1;
         let id = self.next_id;
@@ -239,6 +241,15 @@ impl Follower {
             chain.note_pieces(index);
         }
     }
+}
+
+/// A file that was empty is known by its inode alone. One with that inode that was made since the agent before was alive is another
+/// file: what comes before it in the chain was not read.
+fn is_inode_again(sibling: &Sibling, position: &Position, last_alive: Option<SystemTime>) -> bool {
+    let made = || sibling.file.metadata().and_then(|meta| meta.created()).ok();
+    position.fingerprint.len == 0
+        && (sibling.device, sibling.inode) == (position.device, position.inode)
+        && made().zip(last_alive).is_some_and(|(made, last_alive)| made > last_alive)
 }
 
 /// For `read_from_head auto`: neither made nor last written before that time. A copy of an old file is new, and what it holds old.

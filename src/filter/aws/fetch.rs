@@ -163,7 +163,13 @@ impl Fetch {
         let mut service = MetadataService::new(self.version, &self.environment)?;
         for field in &self.wanted {
             if !known.has(*field) {
-                let value = field.ask(&mut service).await?;
+                let value = match field.ask(&mut service).await {
+                    // A connection that was closed while it was idle.
+                    Err(MetadataError::Net(error)) if !matches!(error, NetError::Timeout { .. }) => {
+                        field.ask(&mut service).await?
+                    }
+                    answer => answer?,
+                };
                 if value.is_none() {
                     tracing::warn!("the metadata service has no {}: records go without it", field.key());
                 }

@@ -87,13 +87,7 @@ fn every_switch_does_what_it_says() {
         .iter()
         .for_each(|path| assert!(mounts.contains(path), "{path}"));
     let (_, text, _) = configuration(&objects);
-    for part in [
-        "cluster prod",
-        "environment eu",
-        "/eks/prod/",
-        "storage.total_limit_size  2G",
-        "compress gzip",
-    ] {
+    for part in ["cluster prod", "environment eu", "/eks/prod/", "storage.total_limit_size  2G", "compress gzip"] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let monitor = the(&objects, "ServiceMonitor");
@@ -146,9 +140,14 @@ fn a_config_map_of_ones_own_takes_the_place_of_the_charts() {
 #[test]
 fn a_value_that_is_misspelt_is_an_error() {
     let Some(helm) = tool("helm") else { return };
-    for wrong in
-        ["clustername=prod", "cloudWatchLogs.logGroup=x", "logLevel=loud", "metricsPort=0", "kinesis.enabled=true", "kind=Deployment"]
-    {
+    for wrong in [
+        "clustername=prod",
+        "cloudWatchLogs.logGroup=x",
+        "logLevel=loud",
+        "metricsPort=0",
+        "kinesis.enabled=true",
+        "kind=Deployment",
+    ] {
         let mut command = Command::new(&helm);
         command.args(["template", "x", "--kube-version", "1.34.0", "--set", wrong]).arg(path("deploy/helm/drave"));
         assert!(!command.output().unwrap().status.success(), "{wrong}");

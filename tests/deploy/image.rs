@@ -77,7 +77,9 @@ fn instructions(stage: &str) -> Vec<String> {
 fn root_of_image(folder: &Path) -> PathBuf {
     let root = folder.join("root");
     for line in instructions("AS build") {
-        let Some(script) = line.strip_prefix("RUN ").filter(|script| script.contains("/root-of-image")) else { continue };
+        let Some(script) = line.strip_prefix("RUN ").filter(|script| script.contains("/root-of-image")) else {
+            continue;
+        };
         let words = script.split(' ').filter(|word| !word.starts_with("--mount="));
         let script = words.collect::<Vec<_>>().join(" ").replace("deploy/build \"$TARGETARCH\"", "true");
         let script = script.replace("/root-of-image", &root.display().to_string());

@@ -23,6 +23,14 @@ const HALF: usize = STEP / 2;
 /// Writes UTF-8 with quotes, backslashes and control characters escaped.
 #[inline]
 pub fn push_escaped(out: &mut Vec<u8>, mut text: &[u8]) {
+    if text.len() <= STEP {
+        // A key, as a rule, and as it stands.
+        let mut step = [b' '; STEP];
+        step[..text.len()].copy_from_slice(text);
+        if special_mask(&step) == 0 {
+            return out.extend_from_slice(text);
+        }
+    }
     while !text.is_empty() {
         let done = push_some(out, text);
         text = &text[done..];

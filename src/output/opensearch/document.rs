@@ -20,7 +20,7 @@ const BILLION: i64 = 1_000_000_000;
 /// Writes pieces.
 #[derive(Debug)]
 pub(super) struct Documents {
-    /// `{"create":{"_index":"`.
+    /// `{"create":{"_index":"`, and the index, if it is the same for all.
     action: Vec<u8>,
     /// `","_type":"_doc"`, or the quote alone: behind the index.
     behind_index: Vec<u8>,
@@ -61,6 +61,8 @@ pub(super) struct Recent {
     time: String,
     civil: [u8; 19],
     index: String,
+    /// The same, escaped.
+    index_json: Vec<u8>,
     /// The second whose records share the index.
     index_second: Option<i64>,
     origin: Option<Origin>,
@@ -75,8 +77,10 @@ impl Documents {
             behind_index.extend_from_slice(b",\"_type\":");
             json::push_string(&mut behind_index, options.doc_type.as_bytes());
         }
+        let mut action = format!("{{\"{}\":{{\"_index\":\"", options.write_operation.action()).into_bytes();
+        json::push_escaped(&mut action, index.fixed().unwrap_or_default().as_bytes());
         Some(Self {
-            action: format!("{{\"{}\":{{\"_index\":\"", options.write_operation.action()).into_bytes(),
+            action,
             behind_index,
             index,
             id,
@@ -123,12 +127,9 @@ impl Documents {
     #[inline]
     fn push_action(&self, out: &mut Vec<u8>, batch: &Batch, record: usize, time_ns: i64, recent: &mut Recent) {
         out.extend_from_slice(&self.action);
-        match self.index.fixed() {
-            Some(name) => json::push_escaped(out, name.as_bytes()),
-            None => {
-                self.find_index(batch, record, time_ns, recent);
-                json::push_escaped(out, recent.index.as_bytes());
-            }
+        if self.index.fixed().is_none() {
+            self.find_index(batch, record, time_ns, recent);
+            out.extend_from_slice(&recent.index_json);
         }
         out.extend_from_slice(&self.behind_index);
         self.id.push(out, batch, record, &mut recent.origin);
@@ -143,6 +144,8 @@ impl Documents {
             return;
         }
         self.index.write(batch, record, time_ns, &mut recent.index);
+        recent.index_json.clear();
+        json::push_escaped(&mut recent.index_json, recent.index.as_bytes());
         recent.index_second = (!owns_shared && self.index.is_shared(batch)).then_some(second);
     }
 

@@ -64,14 +64,15 @@ fn push_some(out: &mut Vec<u8>, text: &[u8]) -> usize {
 /// Writes whole steps, up to the first one with a control character; how much was read and written.
 fn steps(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("ssse3") {
+    let has_shuffle = std::arch::is_x86_feature_detected!("ssse3");
+    #[cfg(target_arch = "aarch64")]
+    let has_shuffle = std::arch::is_aarch64_feature_detected!("neon");
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if has_shuffle {
         // SAFETY: the processor has what the function is made for.
         #[allow(unsafe_code, reason = "there is no safe way to say what was just asked for")]
         return unsafe { shuffled(text, out) };
     }
-    #[cfg(target_arch = "aarch64")]
-    return shuffled(text, out);
-    #[cfg(not(target_arch = "aarch64"))]
     one_by_one(text, out)
 }
 
@@ -112,6 +113,7 @@ const fn lengths() -> [u8; 256] {
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "ssse3"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
 fn shuffled(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut written = 0;
     for (number, step) in text.as_chunks::<STEP>().0.iter().enumerate() {
@@ -144,6 +146,7 @@ fn move_apart(half: u64, mask: usize) -> [u8; STEP] {
 }
 
 #[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
 #[inline]
 fn move_apart(half: u64, mask: usize) -> [u8; STEP] {
     use std::arch::aarch64::{vcombine_u8, vcreate_u8, vgetq_lane_u64, vqtbl1q_u8, vreinterpretq_u64_u8};
@@ -155,7 +158,6 @@ fn move_apart(half: u64, mask: usize) -> [u8; STEP] {
 }
 
 /// The same without a shuffle.
-#[cfg(not(target_arch = "aarch64"))]
 fn one_by_one(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut written = 0;
     for (number, step) in text.as_chunks::<STEP>().0.iter().enumerate() {
@@ -232,7 +234,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(target_arch = "aarch64"))]
     fn both_ways_write_the_same() {
         let text: Vec<u8> =
             (0..4096).map(|n: u32| b"\"\\abcdefgh"[(n.wrapping_mul(2_654_435_761) >> 28) as usize % 10]).collect();

@@ -49,11 +49,10 @@ fn what_is_rendered_is_valid_and_its_configuration_is_correct() {
         let Some(objects) = render(&files.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
         let (file, text, others) = configuration(&objects);
         let others: Vec<(&str, &str)> = others.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        check(
-            &file,
-            &text.replace("/fluent-bit/parsers/", &format!("{}/", path("deploy/image/parsers").display())),
-            &others,
-        );
+        // As the image and the mounts have it.
+        let text = text.replace("/fluent-bit/etc/conf/", "");
+        let text = text.replace("/fluent-bit/", &format!("{}/", path("deploy/image").display()));
+        check(&file, &text, &others);
         let daemonset = the(&objects, "DaemonSet");
         let args = &daemonset["spec"]["template"]["spec"]["containers"][0]["args"];
         assert_eq!(args, &json!(["-c", format!("/etc/drave/{file}")]), "{name}");
@@ -88,13 +87,7 @@ fn every_switch_does_what_it_says() {
         .iter()
         .for_each(|path| assert!(mounts.contains(path), "{path}"));
     let (_, text, _) = configuration(&objects);
-    for part in [
-        "Record  cluster prod",
-        "Record  environment eu",
-        "/eks/prod/",
-        "storage.total_limit_size  2G",
-        "compress gzip",
-    ] {
+    for part in ["cluster prod", "environment eu", "/eks/prod/", "storage.total_limit_size  2G", "compress gzip"] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let monitor = the(&objects, "ServiceMonitor");
@@ -112,6 +105,26 @@ fn every_switch_does_what_it_says() {
     );
 }
 
+/// Copies of their charts' values name volumes that are there already, and what this chart does not do.
+#[test]
+fn values_of_the_other_charts_are_taken_whole() {
+    for (name, more) in [("fluent_bit", "/etc/machine-id"), ("aws_for_fluent_bit", "/var/lib/docker/containers")] {
+        let Some(objects) = render(&[&values(name)]) else { return };
+        let pod = &the(&objects, "DaemonSet")["spec"]["template"]["spec"];
+        let names = |list: &Value, key: &str| -> Vec<String> {
+            list.as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+        };
+        for (list, key) in [(&pod["volumes"], "name"), (&pod["containers"][0]["volumeMounts"], "mountPath")] {
+            let mut names = names(list, key);
+            names.sort();
+            assert!(names.is_sorted_by(|a, b| a != b), "{name}: {names:?}");
+        }
+        assert!(names(&pod["containers"][0]["volumeMounts"], "mountPath").iter().any(|path| path == more), "{name}");
+        let monitor = the(&objects, "ServiceMonitor");
+        assert_eq!(monitor["spec"]["endpoints"][0]["scrapeTimeout"], "10s", "{name}");
+    }
+}
+
 /// As one has it for the chart fluent-bit.
 #[test]
 fn a_config_map_of_ones_own_takes_the_place_of_the_charts() {
@@ -127,9 +140,14 @@ fn a_config_map_of_ones_own_takes_the_place_of_the_charts() {
 #[test]
 fn a_value_that_is_misspelt_is_an_error() {
     let Some(helm) = tool("helm") else { return };
-    for wrong in
-        ["clustername=prod", "cloudWatchLogs.logGroup=x", "logLevel=loud", "metricsPort=0", "kinesis.enabled=true"]
-    {
+    for wrong in [
+        "clustername=prod",
+        "cloudWatchLogs.logGroup=x",
+        "logLevel=loud",
+        "metricsPort=0",
+        "kinesis.enabled=true",
+        "kind=Deployment",
+    ] {
         let mut command = Command::new(&helm);
         command.args(["template", "x", "--kube-version", "1.34.0", "--set", wrong]).arg(path("deploy/helm/drave"));
         assert!(!command.output().unwrap().status.success(), "{wrong}");

@@ -1,5 +1,7 @@
-//! The image's build, as far as it can be tried without an engine: what goes into its context, and what comes out.
+//! The image's build, as far as it can be tried without an engine: what goes into its context, and what comes out. The shell of the Dockerfile
+//! is run, in other folders, around a binary that is there, and the programs of its last stage in the root that comes of it.
 
+use super::static_binary::{binary, chroot, native};
 use super::*;
 
 /// The paths that `.dockerignore` lets through.
@@ -59,4 +61,61 @@ fn the_image_has_the_paths_of_the_others() {
         );
         check("fluent-bit.conf", &input, &[]);
     }
+}
+
+/// The instructions of a stage: each a line, comments and continuations gone.
+fn instructions(stage: &str) -> Vec<String> {
+    let dockerfile = read("deploy/Dockerfile");
+    let lines = dockerfile.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    let joined = lines.replace("\\\n", " ");
+    let (_, rest) = joined.split_once(stage).unwrap();
+    let rest = rest.split("\nFROM ").next().unwrap();
+    rest.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Builds the root of the image below the folder.
+fn root_of_image(folder: &Path) -> PathBuf {
+    let root = folder.join("root");
+    for line in instructions("AS build") {
+        let Some(script) = line.strip_prefix("RUN ").filter(|script| script.contains("/root-of-image")) else {
+            continue;
+        };
+        let words = script.split(' ').filter(|word| !word.starts_with("--mount="));
+        let script = words.collect::<Vec<_>>().join(" ").replace("deploy/build \"$TARGETARCH\"", "true");
+        let script = script.replace("/root-of-image", &root.display().to_string());
+        let script = script.replace(" /drave/", &format!(" {}/", env!("CARGO_MANIFEST_DIR")));
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &script]).current_dir(path("")).env("TARGETARCH", native());
+        output_of(&mut shell);
+    }
+    root
+}
+
+/// The words of `["a", "b"]` behind an instruction.
+fn words(instructions: &[String], name: &str) -> Vec<Vec<String>> {
+    let of = instructions.iter().filter_map(|line| line.strip_prefix(name));
+    of.filter_map(|rest| serde_json::from_str(rest.trim()).ok()).collect()
+}
+
+#[test]
+fn the_root_that_the_dockerfile_makes_is_enough_to_run() {
+    let Some(_) = binary(native()) else { return };
+    if !Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
+        println!("skipped: /etc/ssl/certs/ca-certificates.crt is missing (install ca-certificates)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of_image(folder.path());
+    let last = instructions("FROM scratch");
+    assert!(last.contains(&"COPY --from=build /root-of-image /".to_owned()), "{last:?}");
+    let programs = words(&last, "RUN ");
+    assert_eq!(programs.len(), 2, "{last:?}");
+    let start = [words(&last, "ENTRYPOINT "), words(&last, "CMD ")].concat().concat();
+    let checked = [start, vec!["--dry-run".into()]].concat();
+    let of_default = ["/usr/bin/drave", "check", "/etc/drave/drave.yaml"].map(str::to_owned).to_vec();
+    for program in programs.iter().chain([&checked, &of_default]) {
+        let line = chroot(&root);
+        output_of(Command::new(&line[0]).args(&line[1..]).args(program).env("NODE_NAME", "node-1"));
+    }
+    assert!(root.join("fluent-bit/parsers/parsers.conf").exists() && !root.join("bin").exists());
 }

@@ -53,6 +53,8 @@ fn more_rights_come_from_components() {
         let Some(objects) = rendered(folder.path()) else { return };
         let rules: Vec<Value> = [pods.clone()].into_iter().chain(expect).collect();
         assert_eq!(the(&objects, "ClusterRole")["rules"], Value::Array(rules), "{component:?}");
+        let egress = the(&objects, "NetworkPolicy")["spec"]["egress"].to_string();
+        assert_eq!(egress.contains("10250"), component == Some("kubelet"), "{component:?}");
     }
 }
 
@@ -135,8 +137,7 @@ fn sidecars_see_no_node_and_ask_no_api() {
         let spec = &objects[1]["spec"]["template"]["spec"];
         let text = spec.to_string();
         assert!(!text.contains("hostPath") && text.contains("\"downwardAPI\""), "{name}");
-        // On Fargate the role is found by the service account; there is no role in the cluster for it.
-        assert!(spec["automountServiceAccountToken"] == false || name == "fargate", "{name}");
+        assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
         assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
         let containers = |kind: &str| spec[kind].as_array().cloned().unwrap_or_default();
         let native = containers("initContainers").into_iter().find(|c| c["name"] == "drave");

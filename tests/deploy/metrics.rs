@@ -67,6 +67,7 @@ fn every_metric_that_is_asked_for_exists() {
     let later = [
         "drave_input_dropped_records_total",
         "drave_input_lost_bytes_total",
+        "drave_input_lost_entries_total",
         "drave_output_changed_records_total",
         "drave_output_dropped_records_total",
         "drave_output_retries_total",

@@ -10,7 +10,7 @@ use std::env;
 
 /// A binary of `deploy/build`, if it was built; with `DRAVE_TESTS=all` the one for this machine has to be there, unless `DRAVE_STATIC=missing`
 /// says that it was tried.
-fn binary(architecture: &str) -> Option<PathBuf> {
+pub(crate) fn binary(architecture: &str) -> Option<PathBuf> {
     let file = path("target/static").join(format!("drave-{architecture}"));
     if file.exists() {
         return Some(file);
@@ -23,7 +23,7 @@ fn binary(architecture: &str) -> Option<PathBuf> {
     None
 }
 
-fn native() -> &'static str {
+pub(crate) fn native() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
@@ -61,6 +61,15 @@ pipeline:
       compress: gzip
 ";
 
+/// The words before a program that see this folder as the root of all.
+pub(crate) fn chroot(root: &Path) -> Vec<String> {
+    let mut line = vec!["chroot".to_owned(), root.display().to_string()];
+    if !geteuid().is_root() {
+        line.splice(0..0, ["unshare", "--user", "--map-root-user"].map(str::to_owned));
+    }
+    line
+}
+
 /// Runs it from a root with the binary, a configuration and a log in it; `emulator` is put beside it.
 fn run_from_nothing(binary: &Path, emulator: Option<&Path>) {
     let sink = Sink::start();
@@ -70,21 +79,19 @@ fn run_from_nothing(binary: &Path, emulator: Option<&Path>) {
     fs::copy(binary, root.join("drave")).unwrap();
     fs::write(root.join("drave.yaml"), CONFIG.replace("PORT", &sink.address.port().to_string())).unwrap();
     fs::write(root.join("logs/a.log"), numbers(1, 0..10)).unwrap();
-    let mut line = vec!["chroot", "root"];
-    if !geteuid().is_root() {
-        line.splice(0..0, ["unshare", "--user", "--map-root-user"]);
-    }
+    let mut line = chroot(&root);
     if let Some(emulator) = emulator {
         fs::copy(emulator, root.join("emulator")).unwrap();
-        line.push("/emulator");
+        line.push("/emulator".into());
     }
-    line.push("/drave");
-    let version = output_of(Command::new(line[0]).args(&line[1..]).arg("--version").current_dir(&folder));
-    assert_eq!(version.trim(), concat!("drave ", env!("CARGO_PKG_VERSION")));
-    line.extend(["-c", "/drave.yaml"]);
+    line.push("/drave".into());
+    let run = |arguments: &[&str]| output_of(Command::new(&line[0]).args(&line[1..]).args(arguments));
+    assert_eq!(run(&["--version"]).trim(), concat!("drave ", env!("CARGO_PKG_VERSION")));
+    run(&["check", "/drave.yaml"]);
     let program =
-        ["/usr/sbin", "/usr/bin"].iter().map(|bin| Path::new(bin).join(line[0])).find(|p| p.exists()).unwrap();
-    let mut agent = Agent::start_line(&program, folder, &line[1..], &[]);
+        ["/usr/sbin", "/usr/bin"].iter().map(|bin| Path::new(bin).join(&line[0])).find(|p| p.exists()).unwrap();
+    let line: Vec<&str> = line[1..].iter().map(String::as_str).chain(["-c", "/drave.yaml"]).collect();
+    let mut agent = Agent::start_line(&program, folder, &line, &[]);
     assert!(sink.wait_for(10, PATIENCE), "{}", agent.stderr());
     assert!(sink.records().iter().all(|record| record["lua"] == 21), "{:?}", sink.records());
     assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());

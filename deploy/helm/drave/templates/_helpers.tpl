@@ -47,3 +47,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "drave.mainFile" -}}
 {{- if .Values.existingConfigMap }}fluent-bit.conf{{ else if .Values.config.yaml }}drave.yaml{{ else }}drave.conf{{ end }}
 {{- end }}
+
+{{- /* Containers as a list, or as a text with templates: (list ROOT CONTAINERS) */ -}}
+{{- define "drave.listOrText" -}}
+{{- $containers := last . }}
+{{- if kindIs "string" $containers }}{{ tpl $containers (first .) }}{{ else }}{{ toYaml $containers }}{{ end }}
+{{- end }}

@@ -143,7 +143,7 @@ fn long_texts_are_looked_at() {
 /// A look at all of the text from each of its places: what would take hours takes a second, and then it rests.
 #[test]
 fn long_texts_that_take_too_long_are_given_up() {
-    for expression in [r"(?=.*y)x", r"(?=(?:x+x+)+y)x", r"((?=.*[yz])x)+y"] {
+    for expression in [r"(?=.*y)x", r"^(?:(x+)\1)+y$"] {
         let compiled = Expression::new(expression).expect(expression);
         let (before, text) = (std::time::Instant::now(), b"x".repeat(1 << 20));
         assert!(!compiled.is_match(&text), "{expression}");

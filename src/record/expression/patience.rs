@@ -23,7 +23,7 @@ const AT_ONCE_MAX: usize = 64 << 10;
 /// CPU time for one text that is longer than that.
 const TIME_MAX: Duration = Duration::from_secs(1);
 /// CPU time behind which an expression rests.
-const LONG: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_millis(300);
 /// How long it rests, by what it took.
 const RESTS: u32 = 19;
 /// Steps for one place of a long text at first, by what there are more of them when they did not do, and how far that goes.

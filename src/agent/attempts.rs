@@ -105,26 +105,31 @@ impl Delivery {
         let mut body = self.lane.spare.take_body(Instant::now(), memory.held(self.lane.number));
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let held = memory.hold(self.lane.number, body.capacity());
-        let request =
-            Request { key: Arc::clone(&finished.key), body: body.into(), records: finished.pieces.list.len() };
-        let step = self.attempt(finished, &request).await;
+        let pieces = self.lane.output.sends_pieces(&finished.pieces).then(|| finished.pieces.whole());
+        let (key, records) = (Arc::clone(&finished.key), finished.pieces.list.len());
+        let mut request = Request { key, body: body.into(), pieces, records };
+        let step = self.attempt(finished, &mut request).await;
         drop(held);
         self.lane.spare.keep_body(request.body, self.lane.limits.bytes_max, memory.held(self.lane.number));
         step
     }
 
-    async fn attempt(&self, mut finished: Finished, request: &Request) -> Step {
+    async fn attempt(&self, mut finished: Finished, request: &mut Request) -> Step {
         loop {
             if self.wait_for_turn(&finished).await {
                 return Step::Back(finished);
             }
-            self.pipeline.ledger.request(self.lane.number, request.body.len());
-            let begin = Instant::now();
+            self.pipeline.ledger.request(self.lane.number, request.len());
+            let (begin, bytes) = (Instant::now(), request.len());
             let outcome = tokio::select! {
                 outcome = self.lane.output.send_pieces(request, &finished.pieces) => outcome,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             let now = Instant::now();
+            if !matches!(outcome, Outcome::Again { .. }) {
+                // Their buffer is for whoever is next.
+                request.pieces = None;
+            }
             match outcome {
                 Outcome::Delivered => {
                     lock(&self.concurrency).delivered(now - begin, now);
@@ -139,7 +144,7 @@ impl Delivery {
                 }
                 Outcome::TooLarge => {
                     self.pipeline.ledger.retry(self.lane.number, "too_large", request.records);
-                    return self.make_smaller(finished, request.body.len()).await;
+                    return self.make_smaller(finished, bytes).await;
                 }
                 Outcome::Unfit { reason, message } => {
                     self.refuse(finished, &Refusal { reason: reason.into(), message }).await;
@@ -300,7 +305,8 @@ impl Delivery {
         self.say_refused(&finished, refusal);
         if let Some(dead_letters) = &self.dead_letters {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
-            let lines = dead_letter::lines((&self.lane.name, &self.input_names), &finished, refusal, now);
+            let names = (&*self.lane.name, &*self.input_names);
+            let lines = dead_letter::lines(names, &finished, &|piece| self.lane.output.bare(piece), refusal, now);
             let file = Arc::clone(dead_letters);
             // A disk that hangs must hold up this request only.
             let kept = tokio::task::spawn_blocking(move || lock(&file).keep(&lines)).await;

@@ -61,11 +61,18 @@ impl DeadLetters {
     }
 }
 
-/// One line for each piece of a request.
-pub(super) fn lines(names: (&str, &[String]), request: &Finished, refusal: &Refusal, time_ns: i64) -> Vec<u8> {
+/// One line for each piece of a request, of which `bare` takes off what belongs to its neighbours.
+pub(super) fn lines(
+    names: (&str, &[String]),
+    request: &Finished,
+    bare: &dyn Fn(&[u8]) -> &[u8],
+    refusal: &Refusal,
+    time_ns: i64,
+) -> Vec<u8> {
     let mut lines = Vec::new();
     for index in 0..request.pieces.list.len() {
-        push_letter(&mut lines, names, (request, index), refusal, time_ns);
+        let piece = bare(request.piece(index));
+        push_letter(&mut lines, names, (request.origin(index), piece), (&request.key, refusal), time_ns);
     }
     lines
 }
@@ -79,11 +86,11 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 fn push_letter(
     out: &mut Vec<u8>,
     (output, inputs): (&str, &[String]),
-    (request, index): (&Finished, usize),
-    refusal: &Refusal,
+    (origin, piece): (Option<&Origin>, &[u8]),
+    (key, refusal): (&str, &Refusal),
     time_ns: i64,
 ) {
-    let (input, source) = match request.origin(index) {
+    let (input, source) = match origin {
         Some(Origin::Source(source)) => {
             let input = inputs.get(source.draft.input).map_or("", String::as_str);
             (input, source.draft.path.as_deref().unwrap_or(&source.draft.tag))
@@ -95,7 +102,7 @@ fn push_letter(
     push_date(out, time_ns, DateFormat::Iso8601);
     let fields = [
         ("output", output),
-        ("key", &request.key),
+        ("key", key),
         ("input", input),
         ("source", source),
         ("reason", &refusal.reason),
@@ -104,7 +111,6 @@ fn push_letter(
     for (key, value) in fields {
         push_member(out, key, value);
     }
-    let piece = request.piece(index);
     match str::from_utf8(piece) {
         Ok(text) => push_member(out, "piece", text),
         Err(_) => push_member(out, "piece_base64", &base64::engine::general_purpose::STANDARD.encode(piece)),
@@ -144,7 +150,7 @@ mod tests {
         let memory = Arc::new(Memory::new(1000, 1));
         let (request, _) = finished(&memory, &["{\"log\":\"a\"}\n", "{}"], &[2]);
         let mut dead = DeadLetters::new(path.clone(), 1 << 20);
-        dead.keep(&lines(("http.0", &["tail.0".into()]), &request, &refusal(), 1_000_000_000)).unwrap();
+        dead.keep(&lines(("http.0", &["tail.0".into()]), &request, &|piece| piece, &refusal(), 1_000_000_000)).unwrap();
         let letters = letters(&path);
         assert_eq!(letters.len(), 2);
         let first = &letters[0];
@@ -158,11 +164,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_kept_too() {
-        let memory = Arc::new(Memory::new(1000, 1));
-        let (mut request, _) = finished(&memory, &["ab"], &[1]);
-        request.pieces.bytes[0] = 0xFF;
         let mut out = Vec::new();
-        push_letter(&mut out, ("o", &[]), (&request, 0), &refusal(), 0);
+        push_letter(&mut out, ("o", &[]), (None, b"\xFFb"), ("k", &refusal()), 0);
         let letter: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(letter["piece_base64"], "/2I=");
     }
@@ -175,7 +178,7 @@ mod tests {
         let (request, _) = finished(&memory, &["a piece of some length"], &[1]);
         let mut dead = DeadLetters::new(path.clone(), 2000);
         for _ in 0..100 {
-            dead.keep(&lines(("http.0", &[]), &request, &refusal(), 0)).unwrap();
+            dead.keep(&lines(("http.0", &[]), &request, &|piece| piece, &refusal(), 0)).unwrap();
         }
         let before = folder.path().join("dead.jsonl.1");
         let bytes = |path: &Path| std::fs::metadata(path).unwrap().len();

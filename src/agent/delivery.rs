@@ -275,7 +275,9 @@ impl Delivery {
                 self.pipeline.made_room();
             }
             // The pieces and the body.
-            let bytes = request.pieces.held_bytes() + request.pieces.bytes.len();
+            let in_place = self.lane.output.sends_pieces(&request.pieces);
+            let body_bytes = if in_place { 0 } else { request.pieces.bytes.len() };
+            let bytes = request.pieces.held_bytes() + body_bytes;
             work.under_way_bytes += bytes;
             let turn = work.turns.begin(&request);
             let deliver = Arc::clone(self).deliver(request);

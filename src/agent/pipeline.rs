@@ -44,16 +44,19 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Keeps an emptied buffer for a later request; it is not counted as held any more.
-    pub(super) fn recycle(&self, pieces: Pieces, memory: &Memory) {
-        self.spare.keep(pieces, self.limits.bytes_max, memory.held(self.number));
+    /// Keeps the buffer for a later request, unless somebody still holds it; it is not counted as held any more.
+    pub(super) fn recycle(&self, pieces: Arc<Pieces>, memory: &Memory) {
+        if let Some(pieces) = Arc::into_inner(pieces) {
+            self.spare.keep(pieces, self.limits.bytes_max, memory.held(self.number));
+        }
     }
 
     /// Makes room for what records become that so many bytes were read of: a buffer that doubles where it is full takes up to twice of
     /// what is in it.
     fn reserve(&self, pieces: &mut Pieces, read_bytes: usize) {
         let expected = read_bytes * self.growth.load(Ordering::Relaxed) / UNIT;
-        let left = self.limits.bytes_max.saturating_sub(pieces.bytes.len());
+        let full = self.limits.bytes_max.min(self.output.bytes_when_full(pieces));
+        let left = full.saturating_sub(pieces.bytes.len());
         let need = (expected + expected / 8).min(left) + RECORD_BYTES;
         if pieces.bytes.capacity() - pieces.bytes.len() < need {
             pieces.bytes.reserve_exact(need.max(pieces.bytes.len().min(left)));
@@ -250,7 +253,7 @@ impl Pipeline {
         counted = pieces.held_bytes();
         let held = self.memory.held_already(lane.number, counted).on_its_way_since(since).in_queue();
         let (closed, home, retry) = (Instant::now(), Home::Memory, Retry::default());
-        let finished = Finished { key, pieces, parts, since, closed, home, retry, held };
+        let finished = Finished { key, pieces: Arc::new(pieces), parts, since, closed, home, retry, held };
         // The delivery is gone only when the process ends; the positions stay where they are.
         let _ = lane.finished.send(finished);
     }

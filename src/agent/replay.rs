@@ -191,7 +191,7 @@ impl Replay {
         let now = Instant::now();
         Ok(Some(Finished {
             key,
-            pieces,
+            pieces: Arc::new(pieces),
             parts,
             since: now,
             closed: now,

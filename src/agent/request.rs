@@ -55,7 +55,7 @@ pub(super) struct Retry {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) key: Arc<str>,
-    pub(super) pieces: Pieces,
+    pub(super) pieces: Arc<Pieces>,
     /// In the order of the pieces.
     pub(super) parts: Vec<Part>,
     /// When its first record came.
@@ -127,7 +127,8 @@ impl Finished {
         }
         let held = memory.hold(self.held.output(), pieces.held_bytes()).with_age_of(&self.held);
         let Self { since, closed, home, .. } = *self;
-        Self { key: Arc::clone(&self.key), pieces, parts, since, closed, home, retry: self.retry.clone(), held }
+        let (key, pieces, retry) = (Arc::clone(&self.key), Arc::new(pieces), self.retry.clone());
+        Self { key, pieces, parts, since, closed, home, retry, held }
     }
 
     /// A request of the pieces that have another form, in that form.
@@ -139,7 +140,7 @@ impl Finished {
             pieces.list.push(Piece { end: pieces.bytes.len() as u32, ..*old });
         }
         changed.held = memory.hold(self.held.output(), pieces.held_bytes()).with_age_of(&self.held);
-        changed.pieces = pieces;
+        changed.pieces = Arc::new(pieces);
         changed
     }
 
@@ -172,6 +173,7 @@ pub(super) mod tests {
         let held = memory.hold(0, pieces.held_bytes());
         let now = Instant::now();
         let (home, retry) = (Home::Memory, Retry::default());
+        let pieces = Arc::new(pieces);
         (Finished { key: "k".into(), pieces, parts, since: now, closed: now, home, retry, held }, tickets)
     }
 

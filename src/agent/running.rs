@@ -77,7 +77,7 @@ impl Running {
                     limits.bytes_max = limits.bytes_max.min((memory.share() / REQUESTS_MIN).max(1));
                 }
                 let linger = limits.linger.unwrap_or(plan.service.flush.0);
-                let (spare, growth) = (Spare::new(memory.share()), AtomicUsize::new(0));
+                let (spare, growth) = (Spare::new(memory.share() / 8 * 7), AtomicUsize::new(0));
                 let may_spool = AtomicBool::new(false);
                 let PlannedOutput { name, matches, .. } = planned;
                 Arc::new(Lane { number, name, output, limits, linger, matches, finished, spare, growth, may_spool })

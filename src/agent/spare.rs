@@ -1,5 +1,5 @@
 //! Buffers of requests that are delivered, kept for later ones: a new one costs more in page faults and copies than in what is
-//! written to it. After a while without use they are freed. What is kept and what is held are together no more than the output's share
+//! written to it. After a while without use they are freed. What is kept and what is held are together no more than seven eighths of the output's share
 //! of the memory.
 
 use super::pipeline::lock;

@@ -315,6 +315,7 @@ impl Spooling {
         let held = self.memory.hold(self.lane.number, pieces.held_bytes());
         let now = Instant::now();
         let (home, retry) = (Home::Spool, Retry::default());
+        let pieces = Arc::new(pieces);
         Some(Finished { key: frame.key.into(), pieces, parts, since: now, closed: now, home, retry, held })
     }
 

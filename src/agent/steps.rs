@@ -195,6 +195,7 @@ impl Chain {
                 let given = changed(&before, &draft.shared);
                 draft.shared = before;
                 if !given.is_empty() {
+                    draft.is_bare = false;
                     let each: Box<dyn Each> = Box::new(Given(given));
                     list.push(Step { number, each: Some(each), view: None, shared: draft.shared.clone() });
                 }
@@ -213,6 +214,7 @@ impl Chain {
                 }
             };
             draft.shared_is_final |= each.as_ref().is_some_and(|each| each.owns_shared());
+            draft.is_bare &= draft.multiline.is_none() && each.as_ref().is_none_or(|each| !each.adds_fields());
             list.push(Step { number, each, view: None, shared: draft.shared.clone() });
         }
         Some(Found { list, waits })

@@ -119,7 +119,7 @@ mod tests {
     fn request(key: &str, name: &str, times: Times) -> Finished {
         let (mut request, _) = finished(&Arc::new(Memory::new(1000, 1)), &[name], &[1]);
         request.key = Arc::from(key);
-        request.pieces.filled.times = times;
+        Arc::get_mut(&mut request.pieces).unwrap().filled.times = times;
         request
     }
 

@@ -60,11 +60,14 @@ impl Condition {
         Ok(Self { all, rules })
     }
 
-    fn holds(&self, batch: &Batch, record: usize) -> bool {
-        let mut holds = self.rules.iter().map(|rule| rule.holds(batch, record));
+    fn holds(&self, batch: &Batch, record: usize, texts: &mut Texts) -> bool {
+        let mut holds = self.rules.iter().map(|rule| rule.holds(batch, record, texts));
         if self.all { holds.all(|holds| holds) } else { holds.any(|holds| holds) }
     }
 }
+
+/// Memory for a value as text: its escapes resolved, and a number written.
+type Texts = [Vec<u8>; 2];
 
 impl Rule {
     fn new(rule: &Json) -> Result<Self, (String, String)> {
@@ -95,21 +98,21 @@ impl Rule {
         Ok(Self { field, test, wanted })
     }
 
-    fn holds(&self, batch: &Batch, record: usize) -> bool {
+    fn holds(&self, batch: &Batch, record: usize, [plain, written]: &mut Texts) -> bool {
         let found = self.field.find(batch, record);
-        let scalar = found.and_then(Scalar::of);
+        let scalar = found.and_then(|found| Scalar::of(found, plain));
         let holds = match &self.test {
             Test::Exists => found.is_some(),
-            Test::Matches(expression) => expression.is_match(&scalar.map(|s| s.text()).unwrap_or_default()),
-            Test::Compare(compare, number) => scalar.and_then(|s| s.float()).is_some_and(|own| compare(&own, number)),
+            Test::Matches(expression) => expression.is_match(scalar.map_or(b"", |scalar| scalar.text(written))),
+            Test::Compare(compare, number) => scalar.and_then(Scalar::float).is_some_and(|own| compare(&own, number)),
             Test::In(values) => {
-                let own = scalar.unwrap_or(Scalar::Text(Vec::new()));
+                let own = scalar.unwrap_or(Scalar::Text(b""));
                 let number = if matches!(own, Scalar::Text(_)) { None } else { own.float() };
-                let is = |(text, other): &(String, Option<f64>)| match (number, other) {
-                    (Some(own), Some(other)) => own == *other,
-                    _ => own.text() == text.as_bytes(),
-                };
-                values.iter().any(is)
+                let text = own.text(written);
+                values.iter().any(|(other, other_number)| match number.zip(*other_number) {
+                    Some((own, other)) => own == other,
+                    None => text == other.as_bytes(),
+                })
             }
         };
         holds == self.wanted
@@ -147,6 +150,8 @@ impl Filter for Conditional {
         Plan::Each(Box::new(ConditionalEach {
             condition: Arc::clone(&self.condition),
             each,
+            holds: Vec::new(),
+            texts: Texts::default(),
             all: Vec::new(),
             done: Vec::new(),
         }))
@@ -168,6 +173,9 @@ impl Filter for Conditional {
 struct ConditionalEach {
     condition: Arc<Condition>,
     each: Box<dyn Each>,
+    /// Of each record, whether the condition does.
+    holds: Vec<bool>,
+    texts: Texts,
     all: Vec<Record>,
     done: Vec<Record>,
 }
@@ -175,12 +183,14 @@ struct ConditionalEach {
 impl Each for ConditionalEach {
     /// Runs of neighbours go through the filter, so that the order stays.
     fn apply(&mut self, batch: &mut Batch) {
-        let holds: Vec<bool> = (0..batch.records.len()).map(|record| self.condition.holds(batch, record)).collect();
+        let holds = |record| self.condition.holds(batch, record, &mut self.texts);
+        self.holds.clear();
+        self.holds.extend((0..batch.records.len()).map(holds));
         self.done.clear();
         self.all.clear();
         self.all.append(&mut batch.records);
         let mut from = 0;
-        for run in holds.chunk_by(|a, b| a == b) {
+        for run in self.holds.chunk_by(|a, b| a == b) {
             let records = &self.all[from..from + run.len()];
             from += run.len();
             if run[0] {
@@ -196,6 +206,10 @@ impl Each for ConditionalEach {
 
     fn owns_shared(&self) -> bool {
         self.each.owns_shared()
+    }
+
+    fn adds_fields(&self) -> bool {
+        self.each.adds_fields()
     }
 
     fn reroutes(&self) -> bool {
@@ -219,7 +233,7 @@ mod tests {
         let text = batch.append(record.as_bytes());
         batch.records.push(Record { text, ..Record::default() });
         parser("json", &[]).expect("it is built in").parse(&mut batch, 0).expect("JSON");
-        assert_eq!(condition.holds(&batch, 0), expect, "{rules} on {record}");
+        assert_eq!(condition.holds(&batch, 0, &mut Texts::default()), expect, "{rules} on {record}");
     }
 
     #[test]

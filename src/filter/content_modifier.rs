@@ -11,9 +11,9 @@
 use super::convert::{Scalar, leading_float, leading_whole};
 use super::{Each, Filter, FilterConfig, FilterPlugin, Plan};
 use crate::config::{OptionValue, Report, Section};
-use crate::record::{Batch, Expression, Field, Groups, SourceDraft, Value};
+use crate::record::{Batch, Expression, Field, Found, Groups, SourceDraft, Span, Value};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::io::Write;
 use std::sync::Arc;
 
 pub(super) const PLUGIN: FilterPlugin = FilterPlugin {
@@ -30,7 +30,7 @@ crate::options! {
         /// What is done: `insert` (where there is none), `upsert`, `delete`, `rename` (to `value`), `hash` (SHA-256 in hex),
         /// `extract` (named groups of `pattern` become fields), `convert` (to `converted_type`).
         action: Action, "action", required;
-        /// The key of the field.
+        /// The key of the field, as it is written: a record accessor is none, as in Fluent Bit.
         key: String, "key", required;
         /// The text, or for `rename` the new key.
         value: String, "value", optional;
@@ -106,7 +106,7 @@ pub(super) struct Context;
 
 impl OptionValue for Context {
     const KIND: &'static str = "body";
-    const WORDS: &'static [&'static str] = &["body", "message", "log_body", "log_message"];
+    const WORDS: &'static [&'static str] = &["body", "message", "record", "log_body", "log_message"];
     fn parse(text: &str) -> Result<Self, String> {
         let known = Self::WORDS.contains(&text.to_ascii_lowercase().as_str());
         known.then_some(Self).ok_or_else(|| "expected body: there is nothing apart from the record itself".into())
@@ -175,7 +175,13 @@ impl Filter for ContentModifier {
         let touches = |key: &str| key == change.key || key == change.value || is_named(key);
         let touches_shared = source.shared.iter().any(|s| touches(&s.key));
         let change = Arc::clone(change);
-        Plan::Each(Box::new(ChangeEach { change, touches_shared, groups: Groups::default(), buffer: Vec::new() }))
+        Plan::Each(Box::new(ChangeEach {
+            change,
+            touches_shared,
+            groups: Groups::default(),
+            texts: Default::default(),
+            buffer: Vec::new(),
+        }))
     }
 }
 
@@ -183,6 +189,8 @@ struct ChangeEach {
     change: Arc<Change>,
     touches_shared: bool,
     groups: Groups,
+    /// A value as text, before and after.
+    texts: [Vec<u8>; 2],
     buffer: Vec<u8>,
 }
 
@@ -207,17 +215,8 @@ impl Each for ChangeEach {
                         batch.fields[at].key = value;
                     }
                 }
-                (Action::Hash, Some(at)) => {
-                    let Some(scalar) = Scalar::of(batch.found(batch.fields[at].value)) else { continue };
-                    batch.fields[at].value = Value::Text(batch.append(hash(&scalar.text()).as_bytes()));
-                }
-                (Action::Convert, Some(at)) => {
-                    let Some(scalar) = Scalar::of(batch.found(batch.fields[at].value)) else { continue };
-                    let Some(new) = convert(&scalar, change.converted_type) else { continue };
-                    self.buffer.clear();
-                    new.push_json(&mut self.buffer);
-                    batch.fields[at].value = Value::Json(batch.append(&self.buffer));
-                }
+                (Action::Hash, Some(at)) => self.hash(batch, at),
+                (Action::Convert, Some(at)) => self.convert(batch, at),
                 (Action::Extract, Some(at)) => self.extract(batch, record, at),
                 _ => {}
             }
@@ -230,51 +229,78 @@ impl Each for ChangeEach {
 }
 
 impl ChangeEach {
+    /// An empty text stays one.
+    fn hash(&mut self, batch: &mut Batch, at: usize) {
+        let [plain, written] = &mut self.texts;
+        let Some(scalar) = Scalar::of(batch.found(batch.fields[at].value), plain) else { return };
+        let text = scalar.text(written);
+        if !text.is_empty() {
+            let digest = Sha256::digest(text);
+            let start = batch.text.len();
+            for byte in digest {
+                // Writing into a vector cannot fail.
+                let _ = write!(batch.text, "{byte:02x}");
+            }
+            batch.fields[at].value = Value::Text(Span::new(start, batch.text.len()));
+        }
+    }
+
+    fn convert(&mut self, batch: &mut Batch, at: usize) {
+        let ([plain, written], kind) = (&mut self.texts, self.change.converted_type);
+        self.buffer.clear();
+        match batch.found(batch.fields[at].value) {
+            Found::Json(b"null") => self.buffer.extend_from_slice(of_null(kind)),
+            found => match Scalar::of(found, plain).and_then(|scalar| convert(scalar, kind, written)) {
+                Some(new) => new.push_json(&mut self.buffer),
+                None => return,
+            },
+        }
+        batch.fields[at].value = Value::Json(batch.append(&self.buffer));
+    }
+
     /// A group that took no part gives an empty text.
     fn extract(&mut self, batch: &mut Batch, record: usize, at: usize) {
         let change = Arc::clone(&self.change);
         let Some(pattern) = &change.pattern else { return };
-        let Some(text) = batch.found(batch.fields[at].value).string(&mut self.buffer) else { return };
-        let text = text.to_vec();
-        if !pattern.captures(&text, &mut self.groups) {
+        let Some(text) = batch.found(batch.fields[at].value).string(&mut self.texts[0]) else { return };
+        if !pattern.captures(text, &mut self.groups) {
             return;
         }
+        self.buffer.clear();
+        self.buffer.extend_from_slice(text);
         for (name, numbers) in pattern.names() {
-            let range = self.groups.last_of(numbers).unwrap_or_default();
-            let field = Field { key: batch.intern(name.as_bytes()), value: Value::Text(batch.append(&text[range])) };
+            let value = Value::Text(batch.append(&self.buffer[self.groups.last_of(numbers).unwrap_or_default()]));
+            let field = Field { key: batch.intern(name.as_bytes()), value };
             batch.set_field(record, field);
         }
     }
 }
 
-fn hash(text: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
-        // Writing into a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
+fn of_null(kind: ConvertedType) -> &'static [u8] {
+    match kind {
+        ConvertedType::Text => b"\"null\"",
+        ConvertedType::Boolean => b"false",
+        ConvertedType::Int => b"0",
+        ConvertedType::Double => b"0.0",
     }
-    hex
 }
 
-/// `None`: it cannot be, and stays.
-fn convert(scalar: &Scalar, kind: ConvertedType) -> Option<Scalar> {
+/// `None`: it cannot be, and stays. A new text stands in `text`.
+fn convert<'t>(scalar: Scalar<'t>, kind: ConvertedType, text: &'t mut Vec<u8>) -> Option<Scalar<'t>> {
     match (kind, scalar) {
-        (ConvertedType::Text, scalar) => Some(Scalar::Text(scalar.text())),
-        (ConvertedType::Boolean, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"true") => Some(Scalar::Bool(true)),
-        (ConvertedType::Boolean, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"false") => {
-            Some(Scalar::Bool(false))
-        }
-        (ConvertedType::Boolean, Scalar::Bool(_)) => Some(scalar.clone()),
-        (ConvertedType::Boolean, Scalar::Text(_)) => None,
+        (ConvertedType::Text, scalar) => Some(Scalar::Text(scalar.text(text))),
+        (ConvertedType::Boolean, Scalar::Text(text)) => Some(Scalar::Bool(text.eq_ignore_ascii_case(b"true"))),
+        (ConvertedType::Boolean, Scalar::Bool(_)) => Some(scalar),
         (ConvertedType::Boolean, number) => number.float().map(|number| Scalar::Bool(number != 0.0)),
         (ConvertedType::Int, Scalar::Text(text)) => {
-            leading_whole(text, i64::MIN.into(), i64::MAX.into()).map(|number| Scalar::Int(number as i64))
+            let number = leading_whole(text, i128::MIN, i128::MAX).unwrap_or_default();
+            i64::try_from(number).ok().map(Scalar::Int)
         }
         (ConvertedType::Int, Scalar::Float(number)) => Some(Scalar::Int(number.round() as i64)),
-        (ConvertedType::Int, Scalar::Bool(value)) => Some(Scalar::Int(i64::from(*value))),
-        (ConvertedType::Int, number) => Some(number.clone()),
+        (ConvertedType::Int, Scalar::Bool(value)) => Some(Scalar::Int(i64::from(value))),
+        (ConvertedType::Int, number) => Some(number),
         (ConvertedType::Double, Scalar::Text(text)) => leading_float(text).map(Scalar::Float),
-        (ConvertedType::Double, Scalar::Bool(value)) => Some(Scalar::Float(f64::from(u8::from(*value)))),
+        (ConvertedType::Double, Scalar::Bool(value)) => Some(Scalar::Float(f64::from(u8::from(value)))),
         (ConvertedType::Double, number) => number.float().map(Scalar::Float),
     }
 }
@@ -298,7 +324,12 @@ mod tests {
             ),
             ("{action: extract, key: a, pattern: '(?<x>b)(?<y>c)?'}", r#"{"a":"ab"}"#, r#"{"a":"ab","x":"b","y":""}"#),
             ("{action: convert, key: a, converted_type: int}", r#"{"a":3.75}"#, r#"{"a":4}"#),
-            ("{action: convert, key: a, converted_type: int}", r#"{"a":"x"}"#, r#"{"a":"x"}"#),
+            ("{action: convert, key: a, converted_type: int}", r#"{"a":"x"}"#, r#"{"a":0}"#),
+            ("{action: convert, key: a, converted_type: int}", r#"{"a":"12kb"}"#, r#"{"a":12}"#),
+            ("{action: convert, key: a, converted_type: int}", r#"{"a":null}"#, r#"{"a":0}"#),
+            ("{action: convert, key: a, converted_type: double}", r#"{"a":"x"}"#, r#"{"a":"x"}"#),
+            ("{action: convert, key: a, converted_type: boolean}", r#"{"a":"maybe"}"#, r#"{"a":false}"#),
+            ("{action: hash, key: a}", r#"{"a":""}"#, r#"{"a":""}"#),
             ("{action: convert, key: a, converted_type: string}", r#"{"a":-7}"#, r#"{"a":"-7"}"#),
             ("{action: convert, key: a, converted_type: double}", r#"{"a":"12"}"#, r#"{"a":12.0}"#),
             ("{action: convert, key: a, converted_type: boolean}", r#"{"a":"TRUE"}"#, r#"{"a":true}"#),

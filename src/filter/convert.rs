@@ -5,23 +5,23 @@
 //! ```
 
 use crate::record::Found;
+use std::io::Write;
 
 /// A value that can be converted.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Scalar<'t> {
     Int(i64),
     Uint(u64),
     Float(f64),
     Bool(bool),
-    Text(Vec<u8>),
+    Text(&'t [u8]),
 }
 
-impl Scalar {
-    /// Maps, arrays and null are none.
-    pub(super) fn of(found: Found<'_>) -> Option<Self> {
-        let mut buffer = Vec::new();
-        if let Some(text) = found.string(&mut buffer) {
-            return Some(Self::Text(text.to_vec()));
+impl<'t> Scalar<'t> {
+    /// Maps, arrays and null are none. A text with escapes stands in `buffer`.
+    pub(super) fn of<'b: 't>(found: Found<'b>, buffer: &'t mut Vec<u8>) -> Option<Self> {
+        if let Some(text) = found.string(buffer) {
+            return Some(Self::Text(text));
         }
         match found {
             Found::Number(number) => Some(Self::Uint(number)),
@@ -36,35 +36,46 @@ impl Scalar {
         }
     }
 
-    /// As JSON. A number that JSON cannot write is null.
-    pub(super) fn push_json(&self, out: &mut Vec<u8>) {
+    /// Writes it as JSON. A number that JSON cannot write is null.
+    pub(super) fn push_json(self, out: &mut Vec<u8>) {
         match self {
-            Self::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            Self::Uint(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            Self::Float(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
-            Self::Float(_) => out.extend_from_slice(b"null"),
-            Self::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
+            Self::Float(number) if !number.is_finite() => out.extend_from_slice(b"null"),
             Self::Text(text) => crate::record::json::push_string(out, text),
+            other => other.push_text(out),
         }
     }
 
-    /// As text: floats with a point.
-    pub(super) fn text(&self) -> Vec<u8> {
-        match self {
-            Self::Int(number) => number.to_string().into_bytes(),
-            Self::Uint(number) => number.to_string().into_bytes(),
-            Self::Float(number) => format!("{number:?}").into_bytes(),
-            Self::Bool(value) => value.to_string().into_bytes(),
-            Self::Text(text) => text.clone(),
+    /// Writes it as text: floats with a point.
+    pub(super) fn push_text(self, out: &mut Vec<u8>) {
+        // Writing into a vector cannot fail.
+        let _ = match self {
+            Self::Int(number) => write!(out, "{number}"),
+            Self::Uint(number) => write!(out, "{number}"),
+            Self::Float(number) => write!(out, "{number:?}"),
+            Self::Bool(value) => write!(out, "{value}"),
+            Self::Text(text) => out.write_all(text),
+        };
+    }
+
+    /// As text, which stands in `buffer` if it was none.
+    pub(super) fn text<'b>(self, buffer: &'b mut Vec<u8>) -> &'b [u8]
+    where
+        't: 'b,
+    {
+        if let Self::Text(text) = self {
+            return text;
         }
+        buffer.clear();
+        self.push_text(buffer);
+        buffer
     }
 
     /// As a number with a point.
-    pub(super) fn float(&self) -> Option<f64> {
+    pub(super) fn float(self) -> Option<f64> {
         match self {
-            Self::Int(number) => Some(*number as f64),
-            Self::Uint(number) => Some(*number as f64),
-            Self::Float(number) => Some(*number),
+            Self::Int(number) => Some(number as f64),
+            Self::Uint(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
             Self::Bool(_) => None,
             Self::Text(text) => leading_float(text),
         }

@@ -168,6 +168,10 @@ impl Each for GrepEach {
         batch.retain(|batch, record| rules.keep(batch, record, buffer));
     }
 
+    fn adds_fields(&self) -> bool {
+        false
+    }
+
     fn owns_shared(&self) -> bool {
         false
     }

@@ -117,6 +117,11 @@ pub trait Each: Send {
         true
     }
 
+    /// May it give records fields of their own?
+    fn adds_fields(&self) -> bool {
+        true
+    }
+
     /// Does it give records another tag?
     fn reroutes(&self) -> bool {
         false
@@ -143,6 +148,10 @@ pub struct LeaveOut;
 impl Each for LeaveOut {
     fn apply(&mut self, batch: &mut Batch) {
         batch.retain(|_, _| false);
+    }
+
+    fn adds_fields(&self) -> bool {
+        false
     }
 
     fn owns_shared(&self) -> bool {

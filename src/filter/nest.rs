@@ -176,7 +176,8 @@ impl Filter for LiftFilter {
         let keys = |map: &serde_json::Map<String, Json>| map.keys().map(|key| nest.new_key(key)).collect::<Vec<_>>();
         let hidden = &source.shared[at];
         let lifted = hidden.value.as_object().map(keys).unwrap_or_default();
-        if source.shared_is_final || !hidden.wins || lifted.iter().any(|key| source.is_virtual(key)) {
+        if source.shared_is_final || !(hidden.wins || source.is_bare) || lifted.iter().any(|key| source.is_virtual(key))
+        {
             return Plan::Each(Box::new(Lift { nest: Arc::clone(nest), touches_shared: true, members: Vec::new() }));
         }
         if let Json::Object(map) = &source.shared[at].value {
@@ -185,6 +186,9 @@ impl Filter for LiftFilter {
             for (key, value) in map {
                 source.share(&nest.new_key(&key), value, true);
             }
+        }
+        if !source.may_have(&nest.under) {
+            return Plan::Pass;
         }
         Plan::Each(Box::new(LeaveOut { key: nest.under.clone() }))
     }

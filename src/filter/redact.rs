@@ -254,6 +254,10 @@ impl Each for RedactEach {
         }
     }
 
+    fn adds_fields(&self) -> bool {
+        false
+    }
+
     fn owns_shared(&self) -> bool {
         false
     }

@@ -125,6 +125,10 @@ impl Each for SampleEach {
         });
     }
 
+    fn adds_fields(&self) -> bool {
+        false
+    }
+
     fn owns_shared(&self) -> bool {
         false
     }

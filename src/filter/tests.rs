@@ -44,6 +44,7 @@ impl Chain {
             match filter.plan(&mut draft) {
                 Plan::Each(each) => {
                     draft.shared_is_final |= each.owns_shared();
+                    draft.is_bare &= !each.adds_fields();
                     steps.push(each);
                 }
                 Plan::Pass => {}
@@ -141,7 +142,8 @@ fn once_per_source_is_as_for_each_record() {
         let chosen: Vec<_> = chosen.iter().map(|at| ("modify", rules[*at])).collect();
         let record = serde_json::to_string(&own).expect("JSON");
         let tree = |text: String| serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
-        let once = tree(Chain::of_source(&chosen, draft.clone()).run(&record));
+        let bare = SourceDraft { is_bare: own.is_empty(), ..draft.clone() };
+        let once = tree(Chain::of_source(&chosen, bare).run(&record));
         let each = tree(Chain::of_source(&chosen, SourceDraft { shared_is_final: true, ..draft }).run(&record));
         proptest::prop_assert_eq!(once, each);
     });

@@ -200,6 +200,10 @@ impl Each for ThrottleEach {
         });
     }
 
+    fn adds_fields(&self) -> bool {
+        false
+    }
+
     fn owns_shared(&self) -> bool {
         false
     }

@@ -106,6 +106,7 @@ impl Filter for TypeConverter {
             touches_shared,
             new: Vec::new(),
             json: Vec::new(),
+            texts: Default::default(),
         }))
     }
 }
@@ -116,6 +117,8 @@ struct Convert {
     /// What one record gets, by the rule, and where it stands in `json`: all values are read before the first is written.
     new: Vec<(usize, Range<usize>)>,
     json: Vec<u8>,
+    /// A value as text, before and after.
+    texts: [Vec<u8>; 2],
 }
 
 impl Each for Convert {
@@ -123,11 +126,12 @@ impl Each for Convert {
         for record in 0..batch.records.len() {
             self.new.clear();
             self.json.clear();
+            let [before, after] = &mut self.texts;
             for (number, rule) in self.rules.iter().enumerate() {
                 let Some(found) = rule.from.find(batch, record) else { continue };
-                let Some(scalar) = Scalar::of(found).filter(|scalar| rule.takes(scalar)) else { continue };
+                let Some(scalar) = Scalar::of(found, before).filter(|scalar| rule.takes(*scalar)) else { continue };
                 let start = self.json.len();
-                convert(&scalar, rule.kind).unwrap_or(scalar).push_json(&mut self.json);
+                convert(scalar, rule.kind, after).unwrap_or(scalar).push_json(&mut self.json);
                 self.new.push((number, start..self.json.len()));
             }
             if self.new.is_empty() {
@@ -152,7 +156,7 @@ impl Each for Convert {
 }
 
 impl Rule {
-    fn takes(&self, scalar: &Scalar) -> bool {
+    fn takes(&self, scalar: Scalar<'_>) -> bool {
         matches!(
             (self.from_kind, scalar),
             (Kind::Int, Scalar::Int(_) | Scalar::Uint(_))
@@ -163,9 +167,10 @@ impl Rule {
     }
 }
 
-fn convert(scalar: &Scalar, kind: Kind) -> Option<Scalar> {
+/// A new text stands in `text`.
+fn convert<'t>(scalar: Scalar<'t>, kind: Kind, text: &'t mut Vec<u8>) -> Option<Scalar<'t>> {
     match (kind, scalar) {
-        (Kind::Text, scalar) => Some(Scalar::Text(scalar.text())),
+        (Kind::Text, scalar) => Some(Scalar::Text(scalar.text(text))),
         (Kind::Int, Scalar::Text(text)) => {
             leading_whole(text, i64::MIN.into(), i64::MAX.into()).map(|n| Scalar::Int(n as i64))
         }
@@ -176,12 +181,12 @@ fn convert(scalar: &Scalar, kind: Kind) -> Option<Scalar> {
         (Kind::Hex, Scalar::Text(text)) => leading_hex(text).map(Scalar::Uint),
         (Kind::Bool, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"true") => Some(Scalar::Bool(true)),
         (Kind::Bool, Scalar::Text(text)) if text.eq_ignore_ascii_case(b"false") => Some(Scalar::Bool(false)),
-        (Kind::Int, Scalar::Float(number)) => Some(Scalar::Int(*number as i64)),
-        (Kind::Int, Scalar::Uint(number)) => Some(Scalar::Int(*number as i64)),
-        (Kind::Uint, Scalar::Float(number)) if *number < 0.0 => Some(Scalar::Uint(*number as i64 as u64)),
-        (Kind::Uint, Scalar::Float(number)) => Some(Scalar::Uint(*number as u64)),
-        (Kind::Uint, Scalar::Int(number)) => Some(Scalar::Uint(*number as u64)),
-        (Kind::Int, Scalar::Int(_)) | (Kind::Uint, Scalar::Uint(_)) => Some(scalar.clone()),
+        (Kind::Int, Scalar::Float(number)) => Some(Scalar::Int(number as i64)),
+        (Kind::Int, Scalar::Uint(number)) => Some(Scalar::Int(number as i64)),
+        (Kind::Uint, Scalar::Float(number)) if number < 0.0 => Some(Scalar::Uint(number as i64 as u64)),
+        (Kind::Uint, Scalar::Float(number)) => Some(Scalar::Uint(number as u64)),
+        (Kind::Uint, Scalar::Int(number)) => Some(Scalar::Uint(number as u64)),
+        (Kind::Int, Scalar::Int(_)) | (Kind::Uint, Scalar::Uint(_)) => Some(scalar),
         (Kind::Float, scalar) => scalar.float().map(Scalar::Float),
         _ => None,
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{sleep, timeout};
 
+use super::chunks::Chunks;
 use super::connect::Connector;
 use super::error::{DOING_CONNECT, NetError, peer};
 use super::options::ClientOptions;
@@ -27,7 +28,7 @@ pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 const IDLE_CONNECTIONS_MAX: usize = 8;
 
 /// One attempt.
-pub struct Request<'a> {
+pub struct Request<'a, B = Bytes> {
     /// Mostly POST.
     pub method: Method,
     /// With scheme and host; user info in it is an error of the caller's.
@@ -35,7 +36,7 @@ pub struct Request<'a> {
     /// All but `host` and `content-length`.
     pub headers: &'a HeaderMap,
     /// Shared between attempts, never copied.
-    pub body: Bytes,
+    pub body: B,
 }
 
 /// What came back, whatever its status.
@@ -53,7 +54,7 @@ pub struct Response {
 /// Sends requests. Clones share the pool.
 #[derive(Clone)]
 pub struct Client {
-    pool: legacy::Client<Connector, Full<Bytes>>,
+    pool: legacy::Client<Connector, Chunks>,
     connector: Connector,
     /// Sooner than the connector would give up; for those who ask a machine that may not be there.
     connect_limit: Option<Duration>,
@@ -97,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     /// There was no whole answer head and body. Whether the other side took the request is then unknown.
-    pub async fn send(&self, request: Request<'_>) -> Result<Response, NetError> {
+    pub async fn send(&self, request: Request<'_, impl Into<Chunks>>) -> Result<Response, NetError> {
         let url = request.url.clone();
         let mut request = self.prepare(request)?;
         let connected = capture_connection(&mut request);
@@ -120,8 +121,8 @@ impl Client {
         ("waiting for the answer", self.response_timeout)
     }
 
-    fn prepare(&self, request: Request<'_>) -> Result<http::Request<Full<Bytes>>, NetError> {
-        let mut prepared = http::Request::new(Full::new(request.body));
+    fn prepare(&self, request: Request<'_, impl Into<Chunks>>) -> Result<http::Request<Chunks>, NetError> {
+        let mut prepared = http::Request::new(request.body.into());
         prepared.headers_mut().clone_from(request.headers);
         *prepared.method_mut() = request.method;
         if !matches!(request.url.scheme_str(), Some("http" | "https")) {
@@ -139,7 +140,7 @@ impl Client {
         Ok(prepared)
     }
 
-    async fn exchange(&self, request: http::Request<Full<Bytes>>, url: &Uri) -> Result<Response, NetError> {
+    async fn exchange(&self, request: http::Request<Chunks>, url: &Uri) -> Result<Response, NetError> {
         let answer = self.pool.request(request).await.map_err(|error| NetError::of_exchange(&error, url))?;
         let (head, body) = answer.into_parts();
         let (body, cut) =

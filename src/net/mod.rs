@@ -8,6 +8,7 @@
 
 mod backoff;
 mod client;
+mod chunks;
 mod compress;
 mod deflate;
 mod huffman;
@@ -21,16 +22,19 @@ mod socket;
 mod tls;
 mod aws;
 mod sign;
+mod sha256;
 
 pub use aws::{
     Aws, AwsError, AwsSettings, MetadataError, MetadataService, MetadataVersion, for_sdk, net_error, with_scheme,
 };
 pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
+pub use chunks::Chunks;
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
 pub use compress::gzip;
 pub use connect::Connector;
 pub use error::{Cause, NetError};
 pub use options::{ClientOptions, SourceAddress, TlsVersion};
 pub use proxy::{ProxyEnvironment, ProxyUrl};
+pub use sha256::{Hash, LANES, Message, has_lanes, sha256, sha256_together};
 pub use sign::{Signature, sign};
 pub use snappy::snappy;

@@ -77,6 +77,8 @@ pub struct Filled {
     pub full: bool,
     /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
     pub times: Option<(i64, i64)>,
+    /// No entry is older than the one before it.
+    pub ascending: bool,
 }
 
 impl Pieces {
@@ -103,6 +105,22 @@ impl Pieces {
     }
 }
 
+/// The bytes of pieces that others hold, too.
+struct Whole(Arc<Pieces>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Pieces {
+    /// All their bytes, without a copy; the pieces are in use until what is returned is dropped.
+    pub fn whole(self: &Arc<Self>) -> Bytes {
+        Bytes::from_owner(Whole(Arc::clone(self)))
+    }
+}
+
 /// Pieces of one destination, ready to send.
 #[derive(Debug)]
 pub struct Request {
@@ -110,8 +128,22 @@ pub struct Request {
     pub key: Arc<str>,
     /// Framed and compressed by [`Output::body`].
     pub body: Bytes,
+    /// The pieces as they stand, where [`Output::sends_pieces`] says that the body goes around them.
+    pub pieces: Option<Bytes>,
     /// How many records it holds.
     pub records: usize,
+}
+
+impl Request {
+    /// All that is sent.
+    pub fn len(&self) -> usize {
+        self.body.len() + self.pieces.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// There is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// What came of one attempt.
@@ -244,6 +276,18 @@ pub trait Output: Send + Sync {
     /// Another form of a piece that was refused, in which the destination may take it: appended; `false` when there is none. What it
     /// appends is sent in the place of the piece, and is refused for good when it has no further form.
     fn second_form(&self, _piece: &[u8], _refusal: &Refusal, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+    /// Encoded bytes that a request of these pieces and their like will have when it is full, as far as that can be told.
+    fn bytes_when_full(&self, _pieces: &Pieces) -> usize {
+        usize::MAX
+    }
+    /// A piece without what joins it to the one before it, for people.
+    fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
+        piece
+    }
+    /// Are these pieces sent as they stand? Then [`body`](Self::body) writes only what goes around them: megabytes that are not copied.
+    fn sends_pieces(&self, _pieces: &Pieces) -> bool {
         false
     }
     /// Frames and compresses the pieces.

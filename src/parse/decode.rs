@@ -9,7 +9,7 @@
 //! ```
 //! `do_next` goes on with the next one of the field after a success, `try_next` after a failure.
 
-use crate::record::json_read::{self, Member};
+use crate::record::json_read;
 use crate::record::{Batch, Field, Span, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,19 +153,17 @@ fn object(batch: &mut Batch, text: Span) -> Option<Span> {
 /// The members of an object become fields; they stand before those of the same name that there are.
 fn push_members(batch: &mut Batch, object: Span) {
     let start = object.start as usize;
-    let mut members: Vec<Member> = Vec::new();
-    json_read::object(object.of(&batch.text), |member| members.push(member));
-    for member in members {
-        let (key, value) = (member.key, member.value);
-        let index = batch.fields.len();
-        batch.fields.push(Field {
-            key: Span::new(start + key.0, start + key.1),
-            value: Value::Json(Span::new(start + value.0, start + value.1)),
-        });
+    let (fields, mut rewritten) = (&mut batch.fields, Vec::new());
+    json_read::object(object.of(&batch.text), |member| {
         if member.key_escaped {
-            super::json::rewrite(batch, start, index, member);
+            rewritten.push((fields.len(), member));
         }
-    }
+        fields.push(Field {
+            key: Span::new(start + member.key.0, start + member.key.1),
+            value: Value::Json(Span::new(start + member.value.0, start + member.value.1)),
+        });
+    });
+    rewritten.into_iter().for_each(|(index, member)| super::json::rewrite(batch, start, index, member));
 }
 
 /// Escapes become what they mean, at the end of the arena.

@@ -68,7 +68,7 @@ crate::options! {
     deviations {
         "a time that does not fit": "stays in its field; the `regex` of Fluent Bit loses it";
         "a JSON object with something behind it": "stays text as a whole, so that nothing of it is lost";
-        "an expression with look-around or back references": "is given up for a text after 200,000 steps, or that is longer than 64 KiB, and then does not match; counted (`drave_expression_given_up_total`)";
+        "an expression with look-around or back references": "is given up for a text after 200,000 steps, or one that is longer than 64 KiB after a second, and then does not match; one that took long is not tried on texts as long for nineteen times that; counted (`drave_expression_given_up_total`)";
     }
 }
 

@@ -6,10 +6,12 @@
 //! (?<=\$)\d++(?!\.)                look-around, possessive, atomic, back references
 //! ```
 //! What needs no look-around is matched in linear time. The rest goes back and forth, and is given up after [`STEPS_MAX`]
-//! steps: then it does not match. `\d`, `\w` and `\s` are ASCII, as in Ruby.
+//! steps, or on a long text after a second: then it does not match. `\d`, `\w` and `\s` are ASCII, as in Ruby.
 
 mod ruby;
+mod patience;
 
+use patience::{Rest, SHORT_MAX};
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use ruby::Translation;
 use std::ops::Range;
@@ -18,9 +20,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Steps back after which an expression with look-around or back references is given up, for one text.
 pub const STEPS_MAX: usize = 200_000;
-/// Texts up to which an expression is tried that looks around: a look ahead over all of the text, from each place in it, takes the square
-/// of its length, and is one step.
-const BACKTRACKING_BYTES_MAX: usize = 64 << 10;
 
 /// Texts differ in whether a character can be more than a byte, and in whether `^` can match inside.
 const VARIANTS: usize = 4;
@@ -37,6 +36,7 @@ pub struct Expression {
     /// Compiled when a text first needs them: most texts are one line of ASCII.
     variants: Box<[OnceLock<Engine>; VARIANTS]>,
     given_up: AtomicU64,
+    rest: Rest,
 }
 
 #[derive(Debug, Clone)]
@@ -83,10 +83,11 @@ impl Expression {
             translation: Translation::new(text)?,
             variants: Box::new([const { OnceLock::new() }; VARIANTS]),
             given_up: AtomicU64::new(0),
+            rest: Rest::default(),
         };
-        let (first, engine) = match expression.build(0) {
+        let (first, engine) = match expression.build(0, STEPS_MAX) {
             Ok(engine) => (0, engine),
-            Err(_) => (UNICODE, expression.build(UNICODE)?),
+            Err(_) => (UNICODE, expression.build(UNICODE, STEPS_MAX)?),
         };
         if let (Engine::Backtracking(regex), true) = (&engine, expression.translation.keeps_names) {
             expression.translation.names = names_of(regex);
@@ -99,10 +100,14 @@ impl Expression {
     /// Is there a match anywhere in the text?
     #[inline]
     pub fn is_match(&self, text: &[u8]) -> bool {
-        match self.engine(self.variant(text)) {
+        let at = self.variant(text);
+        match self.engine(at) {
             Engine::Linear(regex) => regex.is_match(text),
-            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => self.give_up(),
-            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or_else(|_| self.give_up()),
+            Engine::Backtracking(regex) if text.len() > SHORT_MAX => self.look_around(at, regex, text).is_some(),
+            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or_else(|_| {
+                self.give_up();
+                false
+            }),
         }
     }
 
@@ -112,41 +117,26 @@ impl Expression {
         let at = self.variant(text);
         match self.engine(at) {
             Engine::Linear(regex) => groups.read(at, regex, text),
-            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => self.give_up(),
-            Engine::Backtracking(regex) => match regex.captures(text) {
-                Ok(Some(captures)) => {
-                    let span = |group| captures.get(group).map(|found| (found.start(), found.end()));
-                    groups.spans.extend((0..captures.len()).map(span));
-                    true
-                }
-                Ok(None) => false,
-                Err(_) => self.give_up(),
-            },
+            Engine::Backtracking(regex) => {
+                let Some(captures) = self.look_around(at, regex, text) else { return false };
+                let span = |group| captures.get(group).map(|found| (found.start(), found.end()));
+                groups.spans.extend((0..captures.len()).map(span));
+                true
+            }
         }
     }
 
     /// Hands out where each match begins and ends, in order; empty ones are left out.
     pub fn each_match(&self, text: &[u8], take: &mut impl FnMut(usize, usize)) {
-        match self.engine(self.variant(text)) {
+        let at = self.variant(text);
+        match self.engine(at) {
             Engine::Linear(regex) => {
                 regex
                     .find_iter(text)
                     .filter(|found| !found.is_empty())
                     .for_each(|found| take(found.start(), found.end()));
             }
-            Engine::Backtracking(_) if text.len() > BACKTRACKING_BYTES_MAX => drop(self.give_up()),
-            Engine::Backtracking(regex) => {
-                for found in regex.find_iter(text) {
-                    match found {
-                        Ok(found) if found.start() < found.end() => take(found.start(), found.end()),
-                        Ok(_) => {}
-                        Err(_) => {
-                            self.give_up();
-                            return;
-                        }
-                    }
-                }
-            }
+            Engine::Backtracking(regex) => self.look_around_often(at, regex, text, take),
         }
     }
 
@@ -161,7 +151,7 @@ impl Expression {
         self.translation.groups
     }
 
-    /// How many texts were given up after [`STEPS_MAX`] steps.
+    /// How many texts were given up.
     pub fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
@@ -171,14 +161,13 @@ impl Expression {
         ALL_GIVEN_UP.load(Ordering::Relaxed)
     }
 
-    fn give_up(&self) -> bool {
+    fn give_up(&self) {
         self.given_up.fetch_add(1, Ordering::Relaxed);
         ALL_GIVEN_UP.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
-            "an expression took more than {STEPS_MAX} steps, or its text was longer than {BACKTRACKING_BYTES_MAX} bytes, and was given up: {}",
+            "an expression took more than {STEPS_MAX} steps, or too long on a long text, and was given up: {}",
             self.translation.pattern
         );
-        false
     }
 
     /// Text that is not UTF-8 is taken byte by byte: `.` matches each.
@@ -192,14 +181,24 @@ impl Expression {
     #[inline]
     fn engine(&self, at: usize) -> &Engine {
         self.variants[at].get_or_init(|| {
-            let built = self.build(at).or_else(|_| self.build(at ^ UNICODE)).ok();
+            let built = self.build(at, STEPS_MAX).or_else(|_| self.build(at ^ UNICODE, STEPS_MAX)).ok();
             let compiled = || self.variants.iter().find_map(OnceLock::get).cloned();
             // One of them was compiled at the start.
             built.or_else(compiled).unwrap_or_else(|| unreachable!("an expression is checked when it is made"))
         })
     }
 
-    fn build(&self, at: usize) -> Result<Engine, String> {
+    /// Can it match at the beginning of a text only?
+    fn begins_text(&self, at: usize) -> bool {
+        let pattern = self.translation.pattern.as_str();
+        let anchor = if at & LINES == 0 { pattern.strip_prefix('^') } else { None };
+        let behind = anchor.or_else(|| pattern.strip_prefix("\\A"));
+        let is_bound = behind.is_some_and(|behind| !behind.starts_with(['?', '*', '+', '{']));
+        is_bound && !pattern.contains('|') && !self.translation.flags.extended
+    }
+
+    /// `steps` are for one that looks around.
+    fn build(&self, at: usize, steps: usize) -> Result<Engine, String> {
         let Translation { pattern, flags, keeps_names, .. } = &self.translation;
         let (unicode, lines) = (at & UNICODE != 0, at & LINES != 0);
         if !keeps_names {
@@ -220,7 +219,7 @@ impl Expression {
             .case_insensitive(flags.ignore_case)
             .ignore_whitespace(flags.extended)
             .oniguruma_mode(true)
-            .backtrack_limit(STEPS_MAX)
+            .backtrack_limit(steps)
             .max_prog_size(PROGRAM_MAX)
             .build();
         built.map(Engine::Backtracking).map_err(|error| last_line(&error.to_string()))

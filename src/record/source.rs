@@ -128,6 +128,8 @@ pub struct SourceDraft {
     pub shared: Vec<Shared>,
     /// A step before may make fields of a record's own of what is shared: from then on nobody changes that for all.
     pub shared_is_final: bool,
+    /// Its records have no fields of their own: only a text, and what the container runtime says of it.
+    pub is_bare: bool,
     /// The step that gave its records this tag, if one did.
     pub rerouted_by: Option<usize>,
     /// How often its records were given another tag.
@@ -175,6 +177,11 @@ fn without_dots(value: &Value) -> Value {
 }
 
 impl SourceDraft {
+    /// May a record have a field of its own of that key?
+    pub fn may_have(&self, key: &str) -> bool {
+        !self.is_bare || self.is_virtual(key)
+    }
+
     /// Is it a key that a record may have besides its fields and what it shares?
     pub fn is_virtual(&self, key: &str) -> bool {
         const NAMES: [&str; 7] = ["time", "stream", "_p", "logtag", "log", "message", "drave.truncated"];

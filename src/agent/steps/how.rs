@@ -52,6 +52,8 @@ impl Chain {
             };
             how.per_record |= for_each;
             draft.shared_is_final |= matches!(&plan, Plan::Each(each) if each.owns_shared());
+            let adds_fields = for_each || matches!(&plan, Plan::Each(each) if each.adds_fields());
+            draft.is_bare &= draft.multiline.is_none() && !adds_fields;
             steps.push((number, how));
         }
         steps

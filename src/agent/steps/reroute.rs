@@ -64,6 +64,7 @@ impl Chain {
             offset_key: None,
             shared: Vec::new(),
             shared_is_final: false,
+            is_bare: false,
             rerouted_by: Some(number),
             // Records that are on their way cannot wait.
             last_call: true,

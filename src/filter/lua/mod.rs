@@ -26,7 +26,7 @@ use crate::config::{Report, Section};
 use crate::record::{Batch, DropReason, Record, Shape, SourceDraft};
 use mlua::Lua;
 use packed::Reader;
-use script::{Answer, Answers, Script, Settings};
+use script::{Answer, Answers, NewTime, Script, Settings};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -224,14 +224,17 @@ impl LuaEach {
         old: Record,
         (new_time, parts): (bool, u32),
     ) -> Option<()> {
-        let time_ns = if new_time { script::read_time(reader, old.time_ns)? } else { Some(old.time_ns) };
-        let mut is_too_large = false;
+        let time = if new_time { script::read_time(reader, old.time_ns)? } else { NewTime::At(old.time_ns) };
+        let (time_ns, mut is_wrong) = match time {
+            NewTime::At(time_ns) => (time_ns, false),
+            NewTime::Nonsense => (0, true),
+        };
         for part in 0..parts {
             let before = reader.left();
             let (fields_start, fields_end) = self.kinds.fields(batch, reader, words, &old)?;
-            is_too_large |= before - reader.left() > script::BYTES_MAX;
+            is_wrong |= before - reader.left() > script::BYTES_MAX;
             self.out.push(Record {
-                time_ns: time_ns.unwrap_or_default(),
+                time_ns,
                 fields_start,
                 fields_end,
                 shape: Shape::Fields,
@@ -241,7 +244,9 @@ impl LuaEach {
                 ..old
             });
         }
-        time_ns.filter(|_| !is_too_large)?;
+        if is_wrong {
+            return None;
+        }
         batch.counts.made += u64::from(parts) - 1;
         Some(())
     }

@@ -1,7 +1,7 @@
 //! Records as packed tables of Lua.
 
 use super::packed;
-use super::words::{Words, push_value};
+use super::words::{WORDS_MAX, Words, push_value};
 use crate::record::json_read::{self, Member};
 use crate::record::{Batch, Found};
 use std::collections::HashMap;
@@ -18,8 +18,12 @@ pub(super) struct Packer {
     has_null: bool,
     pub(super) packed: Vec<u8>,
     pub(super) words: Words,
-    /// Where the keys of a record stand in `packed`; is one of them there twice?
-    keys: Vec<(usize, usize)>,
+    /// The record at work, and by the number of a word the last one that had it as a key.
+    record: u64,
+    seen: Vec<u64>,
+    /// Where the other keys of the record stand in `packed`; how many there are of all; is one of them there twice?
+    texts: Vec<(usize, usize)>,
+    place: usize,
     doubled: bool,
     /// Members of the objects that are being packed.
     members: Vec<Member>,
@@ -28,16 +32,25 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn new(has_null: bool) -> Self {
-        let (words, packed, keys, members, plain) = (Words::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { has_null, packed, words, keys, doubled: false, members, plain }
+        Self {
+            has_null,
+            packed: Vec::new(),
+            words: Words::new(),
+            record: 0,
+            seen: vec![0; WORDS_MAX],
+            texts: Vec::new(),
+            place: 0,
+            doubled: false,
+            members: Vec::new(),
+            plain: Vec::new(),
+        }
     }
 
     /// Adds a record as a table.
     pub(super) fn push_record(&mut self, batch: &Batch, record: usize) {
         let start = self.packed.len();
         let opened = packed::open_map(&mut self.packed);
-        self.keys.clear();
-        self.doubled = false;
+        self.begin();
         let mut len = 0;
         batch.each_member(record, &mut |key, found| len += u32::from(self.push_member(key, found)));
         if self.doubled {
@@ -47,16 +60,33 @@ impl Packer {
         packed::close_map(&mut self.packed, opened, len);
     }
 
+    /// No key is there yet.
+    fn begin(&mut self) {
+        self.record += 1;
+        self.texts.clear();
+        (self.place, self.doubled) = (0, false);
+    }
+
     /// A null that is none is not added.
+    #[inline]
     fn push_member(&mut self, key: &[u8], found: Found<'_>) -> bool {
         if !self.has_null && found == Found::Json(b"null") {
             return false;
         }
-        let (start, place) = (self.packed.len(), self.keys.len());
-        self.words.push_key(&mut self.packed, place, key);
-        let new = &self.packed[start..];
-        self.doubled |= place >= FEW_KEYS || self.keys.iter().any(|(from, to)| self.packed[*from..*to] == *new);
-        self.keys.push((start, self.packed.len()));
+        let start = self.packed.len();
+        self.place += 1;
+        match self.words.push_key(&mut self.packed, self.place - 1, key) {
+            Some(number) => {
+                let before = std::mem::replace(&mut self.seen[number as usize], self.record);
+                self.doubled |= before == self.record;
+            }
+            None => {
+                let new = &self.packed[start..];
+                self.doubled |=
+                    self.texts.len() >= FEW_KEYS || self.texts.iter().any(|(from, to)| self.packed[*from..*to] == *new);
+                self.texts.push((start, self.packed.len()));
+            }
+        }
         self.push_value(found, 1);
         true
     }

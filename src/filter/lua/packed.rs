@@ -141,8 +141,8 @@ impl<'p> Reader<'p> {
         self.rest.len()
     }
 
-    /// The next value; of a table only how much of it follows.
-    #[inline]
+    /// The next value; of a table only how much of it follows. Part of its caller, so that a value need not go through memory.
+    #[inline(always)]
     pub(super) fn item(&mut self) -> Option<Item<'p>> {
         let tag = self.length()?;
         if tag >= TEXT {
@@ -191,7 +191,7 @@ impl<'p> Reader<'p> {
         Some(Table { marked: false, first, values, pairs })
     }
 
-    #[inline]
+    #[inline(always)]
     fn length(&mut self) -> Option<u32> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -205,12 +205,14 @@ impl<'p> Reader<'p> {
         })
     }
 
+    #[inline]
     fn bytes(&mut self, len: usize) -> Option<&'p [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(bytes)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (bytes, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;

@@ -1,9 +1,9 @@
 //! A running script, and how records come to it: some at a time, packed, to `driver.lua`, which calls it for each.
 
 use super::pack::Packer;
-use super::packed::{self, Item, Reader};
+use super::packed::{self, Item, Reader, Table};
 use crate::record::Batch;
-use mlua::{Function, HookTriggers, Lua, LuaString, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaString, Value, VmState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -79,7 +79,7 @@ impl Script {
     pub(super) fn start(settings: &Settings) -> mlua::Result<Self> {
         let lua = Lua::new();
         let driver = lua.load(include_str!("driver.lua")).set_name("=drave");
-        let (learn, feed, go, progress): (Function, Function, Function, Table) =
+        let (learn, feed, go, progress): (Function, Function, Function, mlua::Table) =
             driver.call((PARTS_MAX, BYTES_MAX, MEMORY_MAX))?;
         let looks = Arc::new(Looks::default());
         count_steps(&lua, progress, Arc::clone(&looks))?;
@@ -149,7 +149,7 @@ impl Script {
 }
 
 /// Stops what runs on for one record.
-fn count_steps(lua: &Lua, progress: Table, looks: Arc<Looks>) -> mlua::Result<()> {
+fn count_steps(lua: &Lua, progress: mlua::Table, looks: Arc<Looks>) -> mlua::Result<()> {
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(STEPS_BETWEEN), move |_, _| {
         let record: i64 = progress.raw_get(1)?;
         if looks.record.swap(record, Ordering::Relaxed) != record {
@@ -197,14 +197,33 @@ fn answers(packed: &[u8]) -> Option<Vec<Answer>> {
     (0..table.values).map(answer).collect()
 }
 
-/// Reads the time that came back. The inner `None`: it is none. One that is as it was keeps the nanoseconds that a double cannot hold.
-#[allow(clippy::option_option, reason = "what came back is broken, is no time, is one")]
-pub(super) fn read_time(reader: &mut Reader<'_>, old_ns: i64) -> Option<Option<i64>> {
+/// The time that came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewTime {
+    At(i64),
+    /// Something else.
+    Nonsense,
+}
+
+impl NewTime {
+    fn of(time_ns: Option<i64>) -> Self {
+        time_ns.map_or(Self::Nonsense, Self::At)
+    }
+}
+
+/// Reads it. One that is as it was keeps the nanoseconds that a double cannot hold.
+pub(super) fn read_time(reader: &mut Reader<'_>, old_ns: i64) -> Option<NewTime> {
     let item = reader.item()?;
-    let Item::Table(table) = item else {
-        let time = number(item).filter(|time| time.is_finite());
-        return Some(time.map(|time| if time == seconds(old_ns) { old_ns } else { (time * 1e9).round() as i64 }));
-    };
+    if let Item::Table(table) = item {
+        return read_time_table(reader, table);
+    }
+    let time = number(item).filter(|time| time.is_finite());
+    let nanoseconds = |time: f64| if time == seconds(old_ns) { old_ns } else { (time * 1e9).round() as i64 };
+    Some(NewTime::of(time.map(nanoseconds)))
+}
+
+/// `{sec = …, nsec = …}`
+fn read_time_table(reader: &mut Reader<'_>, table: Table) -> Option<NewTime> {
     let (mut sec, mut nsec) = (None, None);
     (0..table.values).try_for_each(|_| reader.skip())?;
     for _ in 0..table.pairs {
@@ -219,7 +238,7 @@ pub(super) fn read_time(reader: &mut Reader<'_>, old_ns: i64) -> Option<Option<i
         }
     }
     let whole = |(sec, nsec): (f64, f64)| (sec as i64).saturating_mul(1_000_000_000).saturating_add(nsec as i64);
-    Some(sec.zip(nsec).map(whole))
+    Some(NewTime::of(sec.zip(nsec).map(whole)))
 }
 
 fn number(item: Item<'_>) -> Option<f64> {

@@ -42,9 +42,18 @@ impl Kinds {
         for _ in 0..table.pairs {
             match reader.item()? {
                 Item::Word(number) => {
-                    let (key, value) = (words.span(batch, number)?, reader.item()?);
-                    let name = words.word(number)?;
-                    Json { kinds: self, words }.push_field(batch, reader, (key, name, value), old)?;
+                    let key = words.span(batch, number)?;
+                    match reader.item()? {
+                        Item::Text(text) => push_text(batch, key, text, old),
+                        Item::Word(number) => {
+                            let value = Value::Text(words.span(batch, number)?);
+                            batch.fields.push(Field { key, value });
+                        }
+                        value => {
+                            let name = words.word(number)?;
+                            Json { kinds: self, words }.push_field(batch, reader, (key, name, value), old)?;
+                        }
+                    }
                 }
                 Item::Text(name) => {
                     words.learn(name);
@@ -79,15 +88,13 @@ impl Json<'_> {
         (key, name, value): (Span, &[u8], Item<'_>),
         old: &Record,
     ) -> Option<()> {
-        let value = match value {
-            Item::Text(text) => Value::Text(unchanged(batch, old, text).unwrap_or_else(|| batch.append(text))),
-            value => {
-                let start = batch.text.len();
-                self.push(&mut batch.text, reader, name, value)?;
-                Value::Json(Span::new(start, batch.text.len()))
-            }
-        };
-        batch.fields.push(Field { key, value });
+        if let Item::Text(text) = value {
+            push_text(batch, key, text, old);
+            return Some(());
+        }
+        let start = batch.text.len();
+        self.push(&mut batch.text, reader, name, value)?;
+        batch.fields.push(Field { key, value: Value::Json(Span::new(start, batch.text.len())) });
         Some(())
     }
 
@@ -244,7 +251,14 @@ impl Places {
     }
 }
 
+#[inline]
+fn push_text(batch: &mut Batch, key: Span, text: &[u8], old: &Record) {
+    let text = unchanged(batch, old, text).unwrap_or_else(|| batch.append(text));
+    batch.fields.push(Field { key, value: Value::Text(text) });
+}
+
 /// Where a text already stands that a record had before.
+#[inline]
 fn unchanged(batch: &Batch, old: &Record, text: &[u8]) -> Option<Span> {
     let is_it = |span: &Span| span.len as usize == text.len() && batch.bytes(*span) == text;
     [old.text, old.time_text].into_iter().find(is_it)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const VALUES: [&[u8]; 4] = [b"stdout", b"stderr", b"F", b"P"];
 /// Keys that are longer or more than that go over as they are.
 const WORD_MAX: usize = 64;
-const WORDS_MAX: usize = 1_000;
+pub(super) const WORDS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Words {
@@ -63,29 +63,36 @@ impl Words {
         }
     }
 
-    /// Packs a key that stands at this place in its record.
-    pub(super) fn push_key(&mut self, out: &mut Vec<u8>, place: usize, key: &[u8]) {
-        if let Some(number) = self.last.get(place)
-            && self.list[*number as usize] == key
-        {
-            return packed::push_word(out, *number);
+    /// Packs a key that stands at this place in its record. Returns its number, if it went as such: then it does so in all of what
+    /// is handed over at once.
+    #[inline]
+    pub(super) fn push_key(&mut self, out: &mut Vec<u8>, place: usize, key: &[u8]) -> Option<u32> {
+        let number = match self.last.get(place) {
+            Some(number) if self.list[*number as usize] == key => Some(*number),
+            _ => self.number_at(place, key),
+        };
+        match number {
+            Some(number) => packed::push_word(out, number),
+            None => packed::push_text(out, key),
         }
-        match self.numbers.get(key).filter(|number| (**number as usize) < self.told) {
-            Some(number) => {
-                if self.last.len() <= place {
-                    self.last.resize(place + 1, 0);
-                }
-                self.last[place] = *number;
-                packed::push_word(out, *number);
-            }
-            None => {
-                packed::push_text(out, key);
-                self.learn(key);
-            }
+        number
+    }
+
+    /// The number of a key that Lua knows, and from now on at this place; others are learned.
+    fn number_at(&mut self, place: usize, key: &[u8]) -> Option<u32> {
+        let Some(number) = self.numbers.get(key).copied().filter(|number| (*number as usize) < self.told) else {
+            self.learn(key);
+            return None;
+        };
+        if self.last.len() <= place {
+            self.last.resize(place + 1, 0);
         }
+        self.last[place] = number;
+        Some(number)
     }
 
     /// Where a word stands in a batch.
+    #[inline]
     pub(super) fn span(&mut self, batch: &mut Batch, number: u32) -> Option<Span> {
         let (number, word) = (number as usize, self.list.get(number as usize)?);
         if self.spans.len() <= number {

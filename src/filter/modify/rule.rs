@@ -126,7 +126,9 @@ impl Rule {
             Action::Set => source.share(&self.key, self.second.as_str().into(), true),
             Action::Remove => {
                 source.shared.retain(|s| s.key != self.key);
-                fixes.push(Fix::LeaveOut(self.key.clone()));
+                if source.may_have(&self.key) {
+                    fixes.push(Fix::LeaveOut(self.key.clone()));
+                }
             }
             Action::Rename | Action::HardRename | Action::Copy | Action::HardCopy => {
                 return self.share_anew(source, fixes);
@@ -139,7 +141,10 @@ impl Rule {
     /// The same for what is shared under one name and shall be under another.
     fn share_anew(&self, source: &mut SourceDraft, fixes: &mut Vec<Fix>) -> bool {
         // Where it does not win, records may have their own.
-        let shared = source.shared.iter().find(|s| s.key == self.key && s.wins);
+        let shared = source.shared.iter().find(|s| s.key == self.key && (s.wins || source.is_bare));
+        if shared.is_none() && source.is_bare {
+            return true;
+        }
         let Some(value) = shared.map(|s| s.value.clone()).filter(|_| !source.is_virtual(&self.second)) else {
             return false;
         };
@@ -148,6 +153,7 @@ impl Rule {
             return true;
         }
         match self.action {
+            Action::Rename | Action::HardRename if source.is_bare => {}
             Action::Rename => {
                 let (from, to) = (self.key.clone(), self.second.clone());
                 fixes.push(Fix::Renamed { from, to, json: value.to_string() });

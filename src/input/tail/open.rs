@@ -268,6 +268,7 @@ fn draft(settings: &Settings, path: &Path, real: &Path) -> SourceDraft {
         namespace: namespace(&real),
         text_key: settings.options.key.clone(),
         offset_key: settings.options.offset_key.clone(),
+        is_bare: settings.records_are_bare(),
         path: Some(text.clone()),
         real_path: Some(real),
         ..SourceDraft::default()

@@ -171,6 +171,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Does nothing here make fields of what a line says?
+    pub(super) fn records_are_bare(&self) -> bool {
+        let format = matches!(self.format, LineFormat::Plain | LineFormat::Container { docker: false, .. });
+        format && self.multiline.as_ref().is_none_or(|multiline| !multiline.parses())
+    }
+
     /// Checks a section; `index` counts the tail sections, for the tag of one that has none.
     pub(super) fn new(
         section: &Section,

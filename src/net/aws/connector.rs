@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 
+use super::super::chunks::Chunks;
 use super::super::client::{Client, Request, Response};
 use super::super::error::{Cause, NetError};
 
@@ -54,14 +55,17 @@ impl HttpConnector for OneAttempt {
 
 async fn send(client: &Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     // A body in memory comes out as it went in, without a copy.
-    let body = body.collect().await.map_err(ConnectorError::user)?.to_bytes();
+    let mut chunks = Chunks::default();
+    while let Some(frame) = body.frame().await {
+        chunks.extend(frame.map_err(ConnectorError::user)?.into_data());
+    }
     let mut headers = head.headers;
     // Both are the client's own.
     headers.remove(http::header::HOST);
     headers.remove(http::header::CONTENT_LENGTH);
-    let attempt = Request { method: head.method, url: &head.uri, headers: &headers, body };
+    let attempt = Request { method: head.method, url: &head.uri, headers: &headers, body: chunks };
     answer(client.send(attempt).await.map_err(connector_error)?)
 }
 

@@ -1,12 +1,14 @@
 //! The bodies of `PutLogEvents`, written once: events sorted by time, cut into as many puts as the limits ask for.
 //!
 //! ```text
-//! length u32 │ events u32, the highest bit for gzip │ {"logGroupName":"…","logStreamName":"…","logEvents":[…,…]}      and so on
+//! length u32 │ events u32, two bits of it for how │ {"logGroupName":"…","logStreamName":"…","logEvents":[…,…]}      and so on
+//! length u32 │ events u32, IN_PLACE               │ {"logGroupName":"…","logStreamName":"…","logEvents":[  ]}         around the pieces
 //! ```
-//! The pipeline fills a request exactly, so that it is one put as a rule. It is more for a backlog that spans days, for a
-//! record that is longer than a put, and for pieces that were made under other limits. Numbers are little-endian.
+//! The pipeline fills a request exactly, so that it is one put as a rule, and times ascend as a rule: then the pieces are in the
+//! body as they stand, and are not copied. It is more puts for a backlog that spans days, for a record that is longer than a put, and
+//! for pieces that were made under other limits. Numbers are little-endian.
 
-use super::super::{Piece, Pieces};
+use super::super::{Filled, Piece, Pieces};
 use super::event::{EVENT_OVERHEAD, HEAD, MESSAGE, unescaped_len};
 use crate::net::gzip;
 use crate::record::json;
@@ -22,11 +24,18 @@ pub(super) const PUT_EVENTS_MAX: usize = 10_000;
 const PUT_SPAN_MAX: i64 = 86_400_000;
 
 const GZIP: u32 = 1 << 31;
+/// The pieces are not in the body: they belong between its parts.
+const IN_PLACE: u32 = 1 << 30;
+/// What stands behind the events.
+const BACK: &[u8] = b"]}";
+/// What stands before pieces fills whole blocks of SHA-256.
+const FRONT_STEP: usize = 64;
 
 /// A put as it is kept in a request's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Put {
-    pub(super) body: Bytes,
+    /// One behind the other. The first fills whole blocks of SHA-256.
+    pub(super) body: [Bytes; 3],
     pub(super) events: usize,
     pub(super) gzip: bool,
 }
@@ -36,7 +45,7 @@ pub(super) fn in_order(pieces: &Pieces) -> Vec<(i64, u32)> {
     let mut order: Vec<(i64, u32)> = Vec::with_capacity(pieces.list.len());
     let mut start = 0;
     for (number, Piece { end, .. }) in pieces.list.iter().enumerate() {
-        let piece = &pieces.bytes[start..*end as usize];
+        let piece = bare(&pieces.bytes[start..*end as usize]);
         if piece.starts_with(HEAD) {
             order.push((time_of(piece), number as u32));
         }
@@ -55,20 +64,54 @@ pub(super) fn event_count(piece: &[u8]) -> usize {
 pub(super) fn piece(pieces: &Pieces, number: u32) -> &[u8] {
     let number = number as usize;
     let start = number.checked_sub(1).map_or(0, |before| pieces.list[before].end as usize);
-    &pieces.bytes[start..pieces.list[number].end as usize]
+    bare(&pieces.bytes[start..pieces.list[number].end as usize])
+}
+
+/// Without the comma that joins it to the one before.
+pub(super) fn bare(piece: &[u8]) -> &[u8] {
+    piece.strip_prefix(b",").unwrap_or(piece)
+}
+
+/// Are pieces that fill a request so one put, as they stand?
+pub(super) fn is_one_put(filled: &Filled) -> bool {
+    filled.ascending && fits(filled)
+}
+
+fn fits(filled: &Filled) -> bool {
+    let span = filled.times.map_or(i64::MAX, |(first, last)| last.saturating_sub(first));
+    (1..=PUT_BYTES_MAX).contains(&filled.bytes) && filled.entries <= PUT_EVENTS_MAX && span <= PUT_SPAN_MAX
+}
+
+/// Appends what goes around pieces that are one put.
+pub(super) fn push_around(group: &str, stream: &str, events: usize, out: &mut Vec<u8>) {
+    let mut front = head(group, stream);
+    front.resize(front.len().next_multiple_of(FRONT_STEP), b' ');
+    out.extend_from_slice(&((front.len() + BACK.len()) as u32).to_le_bytes());
+    out.extend_from_slice(&(events as u32 | IN_PLACE).to_le_bytes());
+    out.extend_from_slice(&front);
+    out.extend_from_slice(BACK);
+}
+
+fn head(group: &str, stream: &str) -> Vec<u8> {
+    let mut head = br#"{"logGroupName":"#.to_vec();
+    json::push_utf8(&mut head, group.as_bytes());
+    head.extend_from_slice(br#","logStreamName":"#);
+    json::push_utf8(&mut head, stream.as_bytes());
+    head.extend_from_slice(br#","logEvents":["#);
+    head
 }
 
 /// Appends all puts of a request.
 pub(super) fn push_puts(group: &str, stream: &str, pieces: &Pieces, compress: bool, out: &mut Vec<u8>) {
     let order = in_order(pieces);
-    let (Some((first, _)), Some((last, _))) = (order.first(), order.last()) else { return };
+    if order.is_empty() {
+        return;
+    }
     let mut writer = Writer::new(group, stream, compress, out);
     writer.out.reserve(pieces.bytes.len() + pieces.list.len() + 1024);
-    let filled = pieces.filled;
-    let fits = (1..=PUT_BYTES_MAX).contains(&filled.bytes) && filled.entries <= PUT_EVENTS_MAX;
-    if fits && last - first <= PUT_SPAN_MAX {
+    if fits(&pieces.filled) {
         order.iter().for_each(|(_, number)| writer.push(piece(pieces, *number)));
-        writer.events = filled.entries;
+        writer.events = pieces.filled.entries;
     } else {
         for (time, number) in &order {
             events(piece(pieces, *number)).for_each(|event| writer.push_where_it_fits(event, *time));
@@ -77,13 +120,19 @@ pub(super) fn push_puts(group: &str, stream: &str, pieces: &Pieces, compress: bo
     writer.end();
 }
 
-/// The puts of a request, as [`push_puts`] wrote them.
-pub(super) fn puts(body: &Bytes) -> Vec<Put> {
+/// The puts of a request, as [`push_puts`] or [`push_around`] wrote them.
+pub(super) fn puts(body: &Bytes, pieces: Option<&Bytes>) -> Vec<Put> {
     let (mut rest, mut puts) = (body.clone(), Vec::new());
     while rest.len() >= 8 {
         let (len, events) = (rest.get_u32_le() as usize, rest.get_u32_le());
-        let body = rest.split_to(len.min(rest.len()));
-        puts.push(Put { body, events: (events & !GZIP) as usize, gzip: events & GZIP != 0 });
+        let mut body = rest.split_to(len.min(rest.len()));
+        let body = if events & IN_PLACE == 0 {
+            [Bytes::new(), body, Bytes::new()]
+        } else {
+            let back = body.split_off(body.len().saturating_sub(BACK.len()));
+            [body, pieces.cloned().unwrap_or_default(), back]
+        };
+        puts.push(Put { body, events: (events & !(GZIP | IN_PLACE)) as usize, gzip: events & GZIP != 0 });
     }
     puts
 }
@@ -123,12 +172,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(group: &str, stream: &str, compress: bool, out: &'a mut Vec<u8>) -> Self {
-        let mut head = br#"{"logGroupName":"#.to_vec();
-        json::push_utf8(&mut head, group.as_bytes());
-        head.extend_from_slice(br#","logStreamName":"#);
-        json::push_utf8(&mut head, stream.as_bytes());
-        head.extend_from_slice(br#","logEvents":["#);
-        let mut writer = Self { head, compress, out, start: 0, events: 0, bytes: 0, first: 0 };
+        let mut writer = Self { head: head(group, stream), compress, out, start: 0, events: 0, bytes: 0, first: 0 };
         writer.begin();
         writer
     }
@@ -162,7 +206,7 @@ impl<'a> Writer<'a> {
     /// Closes the put, and says in front of it what it is.
     fn end(&mut self) {
         self.out.pop();
-        self.out.extend_from_slice(b"]}");
+        self.out.extend_from_slice(BACK);
         let body = self.start + 8;
         let mut mark = 0;
         if self.compress {
@@ -201,7 +245,7 @@ mod tests {
     fn bodies(pieces: &Pieces) -> Vec<String> {
         let mut body = Vec::new();
         push_puts("/g", "s\"", pieces, false, &mut body);
-        puts(&body.into()).iter().map(|put| String::from_utf8(put.body.to_vec()).unwrap()).collect()
+        puts(&body.into(), None).iter().map(|put| String::from_utf8(put.body.concat()).unwrap()).collect()
     }
 
     /// Counts as CloudWatch does, and complains as it does.
@@ -222,7 +266,7 @@ mod tests {
 
     #[test]
     fn events_are_sorted_and_those_of_one_time_stay_in_order() {
-        let list = [event(2, "b"), String::new(), event(1, "a"), format!("{},{}", event(2, "c"), event(2, "d"))];
+        let list = [event(2, "b"), String::new(), event(1, "a"), format!(",{},{}", event(2, "c"), event(2, "d"))];
         insta::assert_snapshot!(bodies(&pieces(&list)).join("\n"), @r#"{"logGroupName":"/g","logStreamName":"s\"","logEvents":[{"timestamp":1,"message":"a"},{"timestamp":2,"message":"b"},{"timestamp":2,"message":"c"},{"timestamp":2,"message":"d"}]}"#);
         assert_eq!(in_order(&pieces(&list)), [(1, 2), (2, 0), (2, 3)]);
         assert_eq!(event_count(list[3].as_bytes()), 2);
@@ -254,17 +298,46 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_around_pieces_makes_a_put_of_them() {
+        let events = [event(1, "a"), event(2, "b")].join(",");
+        for stream in ["s".to_owned(), "s\"ü".repeat(30)] {
+            let mut body = Vec::new();
+            push_around("/g", &stream, 2, &mut body);
+            let put = &puts(&body.into(), Some(&events.clone().into()))[0];
+            assert_eq!((put.events, put.gzip, put.body[0].len() % FRONT_STEP), (2, false, 0));
+            let body = String::from_utf8(put.body.concat()).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["logStreamName"], *stream);
+            assert_eq!(check_limits(&body), ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn only_what_ascends_and_fits_is_a_put_as_it_stands() {
+        let good = Filled { bytes: 100, entries: 2, times: Some((1, 1 + PUT_SPAN_MAX)), ascending: true, full: false };
+        assert!(is_one_put(&good));
+        for bad in [
+            Filled::default(),
+            Filled { ascending: false, ..good },
+            Filled { times: Some((0, 1 + PUT_SPAN_MAX)), ..good },
+            Filled { entries: PUT_EVENTS_MAX + 1, ..good },
+            Filled { bytes: PUT_BYTES_MAX + 1, ..good },
+        ] {
+            assert!(!is_one_put(&bad), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_body_is_compressed_where_that_helps() {
         let mut body = Vec::new();
         push_puts("g", "s", &pieces(&[event(1, &"a".repeat(5000))]), true, &mut body);
-        let put = &puts(&body.into())[0];
+        let put = &puts(&body.into(), None)[0];
         assert!(put.gzip && put.events == 1);
         let mut back = String::new();
-        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&put.body[..]), &mut back).unwrap();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&put.body[1][..]), &mut back).unwrap();
         assert_eq!(check_limits(&back).len(), 1);
         let mut small = Vec::new();
         push_puts("g", "s", &pieces(&[event(1, "a")]), true, &mut small);
-        assert!(!puts(&small.into())[0].gzip);
+        assert!(!puts(&small.into(), None)[0].gzip);
     }
 
     #[test]

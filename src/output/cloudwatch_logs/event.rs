@@ -1,7 +1,7 @@
 //! A record as CloudWatch Logs takes it: one event, or several where its message is too long for one.
 //!
 //! ```text
-//! {"timestamp":1709287200123,"message":"{\"log\":\"GET /\",\"kubernetes\":{…}}"}     as it stands in a body, events with a comma between them
+//! {"timestamp":1709287200123,"message":"{\"log\":\"GET /\",\"kubernetes\":{…}}"}     as it stands in a body, with a comma before all but the first
 //! ```
 //! The message is the record as JSON, or the value under `log_key`: text as it is, anything else as JSON. A record without
 //! it becomes nothing, one with an empty text a blank, which is left out: CloudWatch takes no empty message.
@@ -131,7 +131,7 @@ fn blank(out: &mut Vec<u8>) -> Filled {
 }
 
 fn one(message_bytes: usize, time: u64) -> Filled {
-    Filled { bytes: message_bytes + EVENT_OVERHEAD, entries: 1, full: false, times: times(time) }
+    Filled { bytes: message_bytes + EVENT_OVERHEAD, entries: 1, times: times(time), ..Filled::default() }
 }
 
 fn times(time: u64) -> Option<(i64, i64)> {

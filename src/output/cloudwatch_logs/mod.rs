@@ -22,6 +22,7 @@ mod create;
 mod service;
 mod answer;
 mod pace;
+mod together;
 mod go;
 
 use super::{
@@ -44,6 +45,7 @@ use settings::{Compress, GroupSettings, LogGroupClass, PutOptions};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use together::Together;
 
 pub(super) use go::PLUGIN as OLDER_PLUGIN;
 
@@ -57,6 +59,8 @@ pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
 
 /// Encoded bytes of a request at most: what CloudWatch counts is less, by all that is escaped.
 const ENCODED_BYTES_MAX: usize = 4 << 20;
+/// From so many bytes on, as CloudWatch counts, the rest of a request will be like them.
+const LIKE_THE_REST: usize = 64 << 10;
 
 crate::options! {
     /// Where records go.
@@ -197,6 +201,7 @@ impl Common {
             streams: Streams::new(group, owner),
             service: Service::new(Aws::new(aws, others), for_sdk(client), endpoint, options.extra_user_agent, emf),
             pace: Pace::default(),
+            together: Together::default(),
             compress: options.compress == Compress::Gzip,
             linger: options.linger.0,
             in_flight: usize::from(options.in_flight_max.max(1)),
@@ -221,6 +226,7 @@ struct CloudWatchLogs {
     streams: Streams,
     service: Service,
     pace: Pace,
+    together: Together,
     compress: bool,
     linger: Duration,
     in_flight: usize,
@@ -288,9 +294,15 @@ impl Output for CloudWatchLogs {
 
     /// Full is what CloudWatch counts as full, to the byte.
     fn encode_one(&self, batch: &Batch, record: usize, pieces: &mut Pieces) -> bool {
-        let start = pieces.bytes.len();
+        let (start, before) = (pieces.bytes.len(), pieces.filled);
+        // So that they are a body as they stand.
+        if before.entries > 0 {
+            pieces.bytes.push(b',');
+        }
         let added = self.events.push(batch, record, &mut pieces.bytes);
-        let before = pieces.filled;
+        if before.entries > 0 && added.entries == 0 {
+            pieces.bytes.remove(start);
+        }
         let (bytes, entries) = (before.bytes + added.bytes, before.entries + added.entries);
         let fits = bytes <= PUT_BYTES_MAX && entries <= PUT_EVENTS_MAX;
         if !fits && !pieces.list.is_empty() {
@@ -298,18 +310,45 @@ impl Output for CloudWatchLogs {
             pieces.filled.full = true;
             return false;
         }
-        let times = match (before.times, added.times) {
-            (Some(before), Some(added)) => Some((before.0.min(added.0), before.1.max(added.1))),
-            (before, added) => before.or(added),
+        let ascending = before.ascending;
+        let (times, ascending) = match (before.times, added.times) {
+            (Some(before), Some(added)) => {
+                (Some((before.0.min(added.0), before.1.max(added.1))), ascending && before.1 <= added.0)
+            }
+            (None, added) => (added, true),
+            (before, None) => (before, ascending),
         };
-        pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX, times };
+        pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX, times, ascending };
         pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: batch.records[record].bytes });
         true
     }
 
+    /// A little more, so that an estimate that falls short costs no larger buffer.
+    fn bytes_when_full(&self, pieces: &Pieces) -> usize {
+        let (encoded, Filled { bytes, entries, .. }) = (pieces.bytes.len(), pieces.filled);
+        if bytes < LIKE_THE_REST {
+            return usize::MAX;
+        }
+        let by_bytes = encoded as u64 * PUT_BYTES_MAX as u64 / bytes as u64;
+        let by_entries = encoded as u64 * PUT_EVENTS_MAX as u64 / entries.max(1) as u64;
+        let full = by_bytes.min(by_entries) as usize;
+        full + full / 32
+    }
+
+    fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
+        body::bare(piece)
+    }
+
+    fn sends_pieces(&self, pieces: &Pieces) -> bool {
+        !self.compress && body::is_one_put(&pieces.filled)
+    }
+
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         let (group, stream) = split_key(key);
-        body::push_puts(group, stream, pieces, self.compress, body);
+        match self.sends_pieces(pieces) {
+            true => body::push_around(group, stream, pieces.filled.entries, body),
+            false => body::push_puts(group, stream, pieces, self.compress, body),
+        }
     }
 
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
@@ -331,7 +370,7 @@ impl CloudWatchLogs {
         self.names.touch(&request.key);
         let (mut refused, empty) = without_event(pieces);
         let (mut done, mut unnamed) = (0, None);
-        for put in body::puts(&request.body) {
+        for put in body::puts(&request.body, request.pieces.as_ref()) {
             match self.put(&request.key, &put).await {
                 Ok(None) => {}
                 Ok(Some(rejected)) => {
@@ -360,11 +399,12 @@ impl CloudWatchLogs {
     async fn put(&self, key: &str, put: &Put) -> Result<Option<RejectedLogEventsInfo>, Outcome> {
         let (group, stream) = split_key(key);
         self.streams.ensure(&self.service, key).await?;
-        let mut answer = self.service.put(group, stream, put).await;
+        let hash = self.together.hash(&put.body).await;
+        let mut answer = self.service.put(group, stream, put, &hash).await;
         if answer.as_ref().is_err_and(|failure| failure.kind() == Kind::Missing) {
             self.streams.forget(key);
             self.streams.ensure(&self.service, key).await?;
-            answer = self.service.put(group, stream, put).await;
+            answer = self.service.put(group, stream, put, &hash).await;
         }
         let failure = match answer {
             Ok(rejected) => {

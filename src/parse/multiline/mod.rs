@@ -87,6 +87,11 @@ impl Multiline {
         matches!(self.mode, Mode::Parsers) && self.parsers.is_empty()
     }
 
+    /// Does it make fields of what lines say?
+    pub fn parses(&self) -> bool {
+        matches!(self.mode, Mode::Legacy(_)) || self.parsers.iter().any(|parser| parser.parser.is_some())
+    }
+
     /// The older form: a record begins with a line that `first` takes.
     pub fn legacy(first: Arc<dyn Parser>, others: Vec<Arc<dyn Parser>>, flush_timeout: Duration) -> Self {
         let mode = Mode::Legacy(Legacy { first, others });

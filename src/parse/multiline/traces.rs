@@ -121,7 +121,11 @@ impl Traces {
                 }
             };
             looked = Some((number, line));
-            let line = line.filter(|line| line.group.map_or(&[][..], |group| batch.bytes(group)) == trace.group);
+            let is_of_group = |line: &Line| match line.group {
+                Some(group) => batch.bytes(group) == trace.group,
+                None => trace.group.is_empty(),
+            };
+            let line = line.filter(is_of_group);
             let next = line.and_then(|line| Some((line, parser.go_on(state, batch.bytes(line.told_by))?)));
             if let Some((line, state)) = next {
                 self.go_on(at, batch, state, line, piece);

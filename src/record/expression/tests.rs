@@ -109,6 +109,53 @@ fn what_explodes_is_given_up() {
     assert!(!linear.is_match(&[b"a".repeat(1 << 20), b"!".to_vec()].concat()));
 }
 
+/// They are matched where that is done in time.
+#[test]
+fn long_texts_are_looked_at() {
+    let filler = "ab 12 ".repeat(50_000);
+    for (expression, end, expect) in [
+        (r"(?<=\$)(?<n>\d+)", "$42", Some(&[("n", "42")][..])),
+        (r"^(?!.*nothing)(?<a>\w+) (?<b>\d+)", "", Some(&[("a", "ab"), ("b", "12")])),
+        (r#"(?<q>["']).*?\k<q>(?<rest>.*)$"#, "\"it's\"!", Some(&[("q", "\""), ("rest", "!")])),
+        (r"^(?<a>ab)(?!.*é)(?=.*END(?<b>.))", "ENDé", None),
+        (r"(?<=END)(?<b>.)", "ENDé", Some(&[("b", "é")])),
+        (r"^(?<a>ab)(?=x)", "", None),
+    ] {
+        let compiled = Expression::new(expression).expect(expression);
+        let text = format!("{filler}{end}");
+        let (mut groups, found) = (Groups::default(), expect.is_some());
+        assert_eq!(compiled.captures(text.as_bytes(), &mut groups), found, "{expression}");
+        assert_eq!(compiled.is_match(text.as_bytes()), found, "{expression}");
+        assert_eq!(compiled.given_up(), 0, "{expression}");
+        for ((name, numbers), (key, value)) in compiled.names().zip(expect.unwrap_or_default()) {
+            let range = groups.last_of(numbers).unwrap_or_default();
+            assert_eq!((name, &text[range]), (*key, *value), "{expression}");
+        }
+    }
+    let bound = Expression::new(r"^(?<a>\w+)(?!.*END)(?=.* 12 $)").expect("it is one");
+    assert!(bound.is_match("ab 12 ".repeat(200_000).as_bytes()));
+    let mut found = Vec::new();
+    let text = format!("{filler}$1{filler}$2");
+    Expression::new(r"(?<=\$)\d").expect("it is one").each_match(text.as_bytes(), &mut |a, b| found.push(&text[a..b]));
+    assert_eq!(found, ["1", "2"]);
+}
+
+/// A look at all of the text from each of its places: what would take hours takes a second, and then it rests.
+#[test]
+fn long_texts_that_take_too_long_are_given_up() {
+    for expression in [r"(?=.*y)x", r"^(?:(x+)\1)+y$"] {
+        let compiled = Expression::new(expression).expect(expression);
+        let (before, text) = (std::time::Instant::now(), b"x".repeat(1 << 20));
+        assert!(!compiled.is_match(&text), "{expression}");
+        assert_eq!(compiled.given_up(), 1, "{expression}");
+        (0..10).for_each(|_| assert!(!compiled.is_match(&text)));
+        assert_eq!(compiled.given_up(), 11, "{expression}");
+        assert!(before.elapsed() < std::time::Duration::from_secs(60), "{expression}");
+        compiled.is_match(b"xxxxy");
+        assert_eq!(compiled.given_up(), 11, "{expression}: a short text is tried");
+    }
+}
+
 #[test]
 fn mistakes_are_said() {
     for (expression, expect) in [

@@ -53,7 +53,7 @@ async fn a_request_arrives_and_its_answer_comes_back() {
     let mut body = Vec::new();
     drave::net::gzip(1, b"seq=0001-00000000; hello", &mut body);
     let url = sink.url("/path?query=1");
-    let request = Request { method: Method::PUT, url: &url, headers: &headers, body: body.into() };
+    let request = Request { method: Method::PUT, url: &url, headers: &headers, body: Bytes::from(body) };
     let answer = client(&client_options()).send(request).await.unwrap();
     assert_eq!((answer.status, answer.headers["retry-after"].to_str().unwrap()), (429, "7"));
     let got = &sink.requests()[0];

@@ -156,6 +156,7 @@ impl Follower {
             match self.read_round() {
                 Step::Read => grew = Instant::now(),
                 Step::Full => self.context.stop.wake.wait(BLOCKED_WAIT),
+                Step::Idle if self.ends_here() => break,
                 Step::Idle => {
                     let until = next_poll.min(next_second);
                     self.context.stop.wake.wait(until.saturating_duration_since(Instant::now()));
@@ -173,6 +174,11 @@ impl Follower {
         let Some(drain) = stop.drain() else { return true };
         let quiet = now.saturating_duration_since(drain.since.max(grew)) >= DRAINED;
         quiet || now >= drain.until.min(deadline)
+    }
+
+    /// Is all that there is read, and nothing more waited for?
+    fn ends_here(&self) -> bool {
+        self.journals.iter().all(|journal| journal.settings.options.exit_on_eof)
     }
 
     fn scan_interval(&self) -> Duration {

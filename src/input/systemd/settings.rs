@@ -51,6 +51,8 @@ crate::options! {
         lowercase: bool, "lowercase", default "off";
         /// Whether a `_` in front of a key is left out.
         strip_underscores: bool, "strip_underscores", default "off";
+        /// Ends when all that is there was read, as for journals that were copied from elsewhere.
+        exit_on_eof: bool, "exit_on_eof", default "off";
         /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`. The cursor that Fluent
         /// Bit left in a database there is taken over at the first start, and it is never written.
         db: String, "db", optional;

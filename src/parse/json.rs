@@ -12,9 +12,10 @@ pub(super) fn read(batch: &mut Batch, span: Span) -> bool {
     let start = span.start as usize;
     let fields_start = batch.fields.len();
     let mut rewritten = Vec::new();
+    let known_utf8 = batch.is_known_utf8(span);
     let fields = &mut batch.fields;
     let text = span.of(&batch.text);
-    let is_object = json_read::object(text, |member| {
+    let is_object = json_read::object_of(text, known_utf8, |member| {
         if member.dirty || member.key_escaped {
             rewritten.push((fields.len(), member));
         }

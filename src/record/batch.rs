@@ -172,6 +172,8 @@ pub struct Batch {
     pub unread: Range<usize>,
     /// The whole of `text` is known to be UTF-8, but for the unread part.
     pub utf8: bool,
+    /// How much of it has been looked at.
+    utf8_end: usize,
     /// Of which file, and when.
     pub reading: Reading,
     /// Settles the bytes that the batch was read from.
@@ -194,6 +196,7 @@ impl Batch {
             interned: Vec::new(),
             unread: 0..0,
             utf8: false,
+            utf8_end: 0,
             reading: Reading::default(),
             ticket: Ticket::default(),
             counts: Counts::default(),
@@ -224,11 +227,19 @@ impl Batch {
     pub fn check_utf8(&mut self) {
         let is_utf8 = |text: Option<&[u8]>| text.is_some_and(|text| simdutf8::basic::from_utf8(text).is_ok());
         self.utf8 = is_utf8(self.text.get(..self.unread.start)) && is_utf8(self.text.get(self.unread.end..));
+        self.utf8_end = self.text.len();
     }
 
     /// The same after filters: they have appended what stands from `from` on.
     pub fn check_appended(&mut self, from: usize) {
         self.utf8 = self.utf8 && simdutf8::basic::from_utf8(&self.text[from..]).is_ok();
+        self.utf8_end = self.text.len();
+    }
+
+    /// Is this part of the text known to be UTF-8? Between two looks filters append what nobody has looked at.
+    #[inline]
+    pub fn is_known_utf8(&self, span: Span) -> bool {
+        self.utf8 && (span.start + span.len) as usize <= self.utf8_end
     }
 
     /// The bytes of a span.

@@ -5,7 +5,6 @@
 
 use super::escape::{STEP, special_mask};
 use std::ops::Range;
-use wide::u8x16;
 
 /// How deep values may be nested; deeper ones are not taken for JSON.
 const DEPTH_MAX: usize = 100;
@@ -25,256 +24,285 @@ pub struct Member {
 
 /// Reads one object and nothing behind it but white space; hands each member to `take`, in order. `false` when the text
 /// is not an object (members may have been handed out before that shows).
-pub fn object(text: &[u8], mut take: impl FnMut(Member)) -> bool {
-    let mut reader = Reader { text, at: 0, dirty: false, escaped: false };
-    reader.object(&mut take).is_some() && {
-        reader.blanks();
-        reader.at == text.len()
-    }
+#[inline]
+pub fn object(text: &[u8], take: impl FnMut(Member)) -> bool {
+    object_of(text, false, take)
+}
+
+/// The same of a text that is known to be UTF-8, if `known_utf8`.
+#[inline]
+pub fn object_of(text: &[u8], known_utf8: bool, take: impl FnMut(Member)) -> bool {
+    let mut reader = Reader::new(text, known_utf8);
+    reader.object(take).is_some_and(|end| reader.blanks(end) == text.len())
 }
 
 /// Reads one array and nothing behind it but white space; hands the byte range of each value to `take`, in order. `false`
 /// when the text is not an array.
-pub fn array(text: &[u8], mut take: impl FnMut((usize, usize))) -> bool {
-    let mut reader = Reader { text, at: 0, dirty: false, escaped: false };
-    reader.array(&mut take).is_some() && {
-        reader.blanks();
-        reader.at == text.len()
-    }
+pub fn array(text: &[u8], take: impl FnMut((usize, usize))) -> bool {
+    let mut reader = Reader::new(text, false);
+    reader.array(take).is_some_and(|end| reader.blanks(end) == text.len())
 }
 
+/// Bytes that are looked at together: a bit each.
+const BLOCK: usize = 64;
+
+/// Reads from a place and says where the next thing begins; `None` where the text is no JSON.
 struct Reader<'t> {
     text: &'t [u8],
-    at: usize,
-    dirty: bool,
+    /// All of the text is UTF-8; where it is not, each string has to be asked.
+    is_utf8: bool,
+    /// Where the block begins whose bits these are.
+    block: usize,
+    /// Quotes, backslashes, control characters, and what is behind the end.
+    special: u64,
+    /// Since it was last set to false: there was an escape.
     escaped: bool,
+    /// The same for bytes that JSON does not allow.
+    dirty: bool,
 }
 
-impl Reader<'_> {
-    fn object(&mut self, take: &mut impl FnMut(Member)) -> Option<()> {
-        self.blanks();
-        self.expect(b'{')?;
-        self.blanks();
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            take(self.member(0)?);
-            match self.next()? {
-                b',' => self.blanks(),
-                b'}' => return Some(()),
-                _ => return None,
-            }
-        }
-    }
-
-    fn array(&mut self, take: &mut impl FnMut((usize, usize))) -> Option<()> {
-        self.blanks();
-        self.expect(b'[')?;
-        self.blanks();
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            let start = self.at;
-            self.value(0)?;
-            take((start, self.at));
-            self.blanks();
-            match self.next()? {
-                b',' => self.blanks(),
-                b']' => return Some(()),
-                _ => return None,
-            }
-        }
-    }
-
-    fn member(&mut self, depth: usize) -> Option<Member> {
-        self.dirty = false;
-        let key = self.string()?;
-        let key_escaped = self.escaped;
-        self.blanks();
-        self.expect(b':')?;
-        self.blanks();
-        let start = self.at;
-        self.value(depth)?;
-        let end = self.at;
-        self.blanks();
-        Some(Member { key: (key.0 + 1, key.1 - 1), key_escaped, value: (start, end), dirty: self.dirty })
-    }
-
-    fn value(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string().map(drop),
-            b'{' | b'[' if depth < DEPTH_MAX => self.container(depth + 1),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            _ => self.number(),
-        }
-    }
-
-    fn container(&mut self, depth: usize) -> Option<()> {
-        let map = self.next()? == b'{';
-        let close = if map { b'}' } else { b']' };
-        self.blanks();
-        if self.peek()? == close {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            if map {
-                self.string()?;
-                self.blanks();
-                self.expect(b':')?;
-                self.blanks();
-            }
-            self.value(depth)?;
-            self.blanks();
-            match self.next()? {
-                b',' => self.blanks(),
-                byte if byte == close => return Some(()),
-                _ => return None,
-            }
-        }
-    }
-
-    /// A string, quotes included.
-    fn string(&mut self) -> Option<(usize, usize)> {
-        let start = self.at;
-        self.expect(b'"')?;
-        self.escaped = false;
-        let mut ascii = true;
-        loop {
-            ascii &= self.plain();
-            match self.next()? {
-                b'"' => break,
-                b'\\' => self.escape()?,
-                0..0x20 => self.dirty = true,
-                0x80.. => ascii = false,
-                _ => {}
-            }
-        }
-        if !ascii && simdutf8::basic::from_utf8(&self.text[start..self.at]).is_err() {
-            self.dirty = true;
-        }
-        Some((start, self.at))
-    }
-
-    /// Passes over text without quotes, backslashes and control characters, a register at a time; says whether it was ASCII.
+impl<'t> Reader<'t> {
     #[inline]
-    fn plain(&mut self) -> bool {
-        let mut high = 0;
-        while let Some(step) = self.text[self.at..].first_chunk::<STEP>() {
-            let special = special_mask(step);
-            let all_high = u8x16::from(*step).to_bitmask();
-            if special != 0 {
-                let len = special.trailing_zeros();
-                self.at += len as usize;
-                return high | (all_high & ((1 << len) - 1)) == 0;
-            }
-            high |= all_high;
-            self.at += STEP;
-        }
-        high == 0
+    fn new(text: &'t [u8], known_utf8: bool) -> Self {
+        let is_utf8 = known_utf8 || simdutf8::basic::from_utf8(text).is_ok();
+        let mut reader = Reader { text, is_utf8, block: 0, special: 0, escaped: false, dirty: false };
+        reader.look(0);
+        reader
     }
 
-    fn escape(&mut self) -> Option<()> {
-        self.escaped = true;
-        match self.next()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => {
-                let code = self.hex()?;
-                match code {
-                    0xD800..=0xDBFF if self.text[self.at..].starts_with(b"\\u") => {
-                        let before = self.at;
-                        self.at += 2;
-                        if !matches!(self.hex()?, 0xDC00..=0xDFFF) {
-                            self.dirty = true;
-                            self.at = before;
-                        }
-                    }
-                    0xD800..=0xDFFF => self.dirty = true,
-                    _ => {}
-                }
-                Some(())
+    #[inline]
+    fn object(&mut self, mut take: impl FnMut(Member)) -> Option<usize> {
+        let mut at = self.blanks(0);
+        at = self.expect(at, b'{')?;
+        at = self.blanks(at);
+        if self.text.get(at) == Some(&b'}') {
+            return Some(at + 1);
+        }
+        loop {
+            (self.escaped, self.dirty) = (false, false);
+            let start = self.expect(at, b'"')?;
+            let end = self.string(start)?;
+            let key_escaped = self.escaped;
+            let colon = self.blanks(end);
+            let from = self.expect(colon, b':')?;
+            let from = self.blanks(from);
+            at = self.value(from, 0)?;
+            take(Member { key: (start, end - 1), key_escaped, value: (from, at), dirty: self.dirty });
+            at = self.blanks(at);
+            match self.text.get(at)? {
+                b',' => at = self.blanks(at + 1),
+                b'}' => return Some(at + 1),
+                _ => return None,
             }
+        }
+    }
+
+    fn array(&mut self, mut take: impl FnMut((usize, usize))) -> Option<usize> {
+        let mut at = self.blanks(0);
+        at = self.expect(at, b'[')?;
+        at = self.blanks(at);
+        if self.text.get(at) == Some(&b']') {
+            return Some(at + 1);
+        }
+        loop {
+            let from = at;
+            at = self.value(from, 0)?;
+            take((from, at));
+            at = self.blanks(at);
+            match self.text.get(at)? {
+                b',' => at = self.blanks(at + 1),
+                b']' => return Some(at + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn value(&mut self, at: usize, depth: usize) -> Option<usize> {
+        match self.text.get(at)? {
+            b'"' => self.string(at + 1),
+            b'0'..=b'9' | b'-' => self.number(at),
+            b'{' | b'[' if depth < DEPTH_MAX => self.container(at, depth + 1),
+            b't' => self.word(at, b"true"),
+            b'f' => self.word(at, b"false"),
+            b'n' => self.word(at, b"null"),
             _ => None,
         }
     }
 
-    fn hex(&mut self) -> Option<u32> {
-        let digits = self.text.get(self.at..self.at + 4)?;
-        self.at += 4;
+    fn container(&mut self, at: usize, depth: usize) -> Option<usize> {
+        let close = self.text.get(at)? + 2;
+        let mut at = self.blanks(at + 1);
+        if *self.text.get(at)? == close {
+            return Some(at + 1);
+        }
+        loop {
+            if close == b'}' {
+                at = self.expect(at, b'"')?;
+                at = self.string(at)?;
+                at = self.blanks(at);
+                at = self.expect(at, b':')?;
+                at = self.blanks(at);
+            }
+            at = self.value(at, depth)?;
+            at = self.blanks(at);
+            match *self.text.get(at)? {
+                b',' => at = self.blanks(at + 1),
+                byte if byte == close => return Some(at + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    /// A string, from behind its first quote to behind its last.
+    #[inline(always)]
+    fn string(&mut self, from: usize) -> Option<usize> {
+        let mut at = from;
+        loop {
+            let mut within = at - self.block;
+            if within >= BLOCK {
+                self.look(at);
+                within = 0;
+            }
+            let special = self.special >> within;
+            if special == 0 {
+                at = self.block + BLOCK;
+                continue;
+            }
+            at += special.trailing_zeros() as usize;
+            if *self.text.get(at)? == b'"' {
+                break;
+            }
+            at = self.odd(at)?;
+        }
+        if !self.is_utf8 {
+            self.dirty |= simdutf8::basic::from_utf8(&self.text[from..at]).is_err();
+        }
+        Some(at + 1)
+    }
+
+    /// Takes the bits of the block that begins here.
+    #[inline(never)]
+    fn look(&mut self, from: usize) {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let mut short = [0; BLOCK];
+        let block = rest.first_chunk::<BLOCK>().unwrap_or_else(|| {
+            short[..rest.len()].copy_from_slice(rest);
+            &short
+        });
+        let [a, b, c, d] = [0, 1, 2, 3].map(|step| u64::from(special_mask(&block.as_chunks().0[step])));
+        (self.block, self.special) = (from, a | b << STEP | c << (2 * STEP) | d << (3 * STEP));
+    }
+
+    /// An escape, or a control character.
+    #[cold]
+    #[inline(never)]
+    fn odd(&mut self, at: usize) -> Option<usize> {
+        if self.text[at] != b'\\' {
+            self.dirty = true;
+            return Some(at + 1);
+        }
+        self.escaped = true;
+        match self.text.get(at + 1)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+            b'u' => self.unicode(at + 2),
+            _ => None,
+        }
+    }
+
+    fn unicode(&mut self, at: usize) -> Option<usize> {
+        let code = self.hex(at)?;
+        let end = at + 4;
+        match code {
+            0xD800..=0xDBFF if self.text[end..].starts_with(b"\\u") => {
+                if matches!(self.hex(end + 2)?, 0xDC00..=0xDFFF) {
+                    return Some(end + 6);
+                }
+                self.dirty = true;
+            }
+            0xD800..=0xDFFF => self.dirty = true,
+            _ => {}
+        }
+        Some(end)
+    }
+
+    fn hex(&self, at: usize) -> Option<u32> {
+        let digits = self.text.get(at..at + 4)?;
         digits.iter().try_fold(0, |n, d| Some(n * 16 + char::from(*d).to_digit(16)?))
     }
 
     /// A number by the grammar, and one that a double can hold: `1e400` is none.
-    fn number(&mut self) -> Option<()> {
-        let start = self.at;
-        self.at += usize::from(self.peek()? == b'-');
-        match self.next()? {
-            b'0' => {}
-            b'1'..=b'9' => self.digits(),
-            _ => return None,
+    #[inline]
+    fn number(&self, start: usize) -> Option<usize> {
+        let first = start + usize::from(self.text[start] == b'-');
+        let mut at = self.digits(first);
+        if at == first || at > first + 1 && self.text[first] == b'0' {
+            return None;
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.some_digits()?;
+        if self.text.get(at) == Some(&b'.') {
+            let from = at + 1;
+            at = self.digits(from);
+            if at == from {
+                return None;
+            }
         }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-            self.some_digits()?;
-            let number: f64 = std::str::from_utf8(&self.text[start..self.at]).ok()?.parse().ok()?;
-            return number.is_finite().then_some(());
+        if matches!(self.text.get(at), Some(b'e' | b'E')) {
+            return self.exponent(start, at + 1);
         }
-        (self.at - start < 300).then_some(())
+        (at - start < 300).then_some(at)
     }
 
-    fn digits(&mut self) {
-        self.at += self.text[self.at..].iter().take_while(|d| d.is_ascii_digit()).count();
+    #[cold]
+    fn exponent(&self, start: usize, at: usize) -> Option<usize> {
+        let from = at + usize::from(matches!(self.text.get(at), Some(b'+' | b'-')));
+        let end = self.digits(from);
+        let number: f64 = std::str::from_utf8(&self.text[start..end]).ok()?.parse().ok()?;
+        (end > from && number.is_finite()).then_some(end)
     }
 
-    fn some_digits(&mut self) -> Option<()> {
-        let before = self.at;
-        self.digits();
-        (self.at > before).then_some(())
+    /// Behind the digits that stand here.
+    #[inline(always)]
+    fn digits(&self, mut at: usize) -> usize {
+        while let Some(eight) = self.text.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>()) {
+            // A digit without the bits of '0' is below ten: adding 0x76 leaves its highest bit alone.
+            let low = u64::from_le_bytes(*eight) ^ 0x3030_3030_3030_3030;
+            let others = ((low & 0x7F7F_7F7F_7F7F_7F7F) + 0x7676_7676_7676_7676 | low) & 0x8080_8080_8080_8080;
+            if others != 0 {
+                return at + others.trailing_zeros() as usize / 8;
+            }
+            at += 8;
+        }
+        while self.text.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        let fits = self.text[self.at..].starts_with(word);
-        self.at += word.len();
-        fits.then_some(())
+    #[inline]
+    fn word(&self, at: usize, word: &[u8]) -> Option<usize> {
+        self.text[at..].starts_with(word).then_some(at + word.len())
     }
 
     #[inline(always)]
-    fn blanks(&mut self) {
-        if self.peek().is_none_or(|byte| byte <= b' ') {
-            self.pass_blanks();
+    fn blanks(&self, at: usize) -> usize {
+        match self.text.get(at) {
+            Some(byte) if *byte <= b' ' => self.pass_blanks(at),
+            _ => at,
         }
     }
 
+    #[cold]
     #[inline(never)]
-    fn pass_blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+    fn pass_blanks(&self, mut at: usize) -> usize {
+        while matches!(self.text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            at += 1;
         }
+        at
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
+    #[inline(always)]
+    fn expect(&self, at: usize, byte: u8) -> Option<usize> {
+        (*self.text.get(at)? == byte).then_some(at + 1)
     }
 }
 
@@ -376,6 +404,8 @@ fn unicode_escape(text: &[u8]) -> Option<(char, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{Just, Strategy, any};
+    use serde_json::Value;
 
     fn members(text: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
@@ -431,6 +461,48 @@ mod tests {
             // Lone surrogates are the one thing that is taken here and not there.
             if !text.contains("\\u") { proptest::prop_assert_eq!(ours, theirs, "{}", text); }
         });
+    }
+
+    /// Strings that end before, at and behind the edges of the blocks that are looked at together.
+    #[test]
+    fn members_are_found_wherever_their_quotes_stand() {
+        let text = "[a-z\"\\\\\n日é]{0,80}";
+        let value = proptest::prop_oneof![
+            text.prop_map(Value::from),
+            any::<i16>().prop_map(|n| Value::from(f64::from(n) / 4.0)),
+            any::<i64>().prop_map(Value::from),
+            Just(serde_json::json!({"a": [true, {"b": "c"}, null, -0.5e-7], "": {}})),
+        ];
+        let map = proptest::collection::btree_map(text, value, 0..8);
+        proptest::proptest!(|(map in map, pretty in any::<bool>())| {
+            let json = if pretty { serde_json::to_string_pretty(&map) } else { serde_json::to_string(&map) };
+            let json = json.expect("serialises");
+            let mut found = std::collections::BTreeMap::new();
+            let is_object = object(json.as_bytes(), |member| {
+                let slice = |(start, end): (usize, usize)| &json[start..end];
+                let key: String = serde_json::from_str(&format!("\"{}\"", slice(member.key))).expect("a string");
+                assert_eq!((member.key_escaped, member.dirty), (slice(member.key).contains('\\'), false));
+                found.insert(key, serde_json::from_str::<Value>(slice(member.value)).expect("a value"));
+            });
+            proptest::prop_assert!(is_object);
+            proptest::prop_assert_eq!(serde_json::to_string(&found).ok(), serde_json::to_string(&map).ok());
+            for end in 0..json.len() {
+                proptest::prop_assert!(!object(&json.as_bytes()[..end], |_| ()), "{}", &json[..end]);
+            }
+        });
+    }
+
+    #[test]
+    fn a_byte_that_is_not_allowed_makes_its_member_dirty_and_no_other() {
+        for (odd, is_dirty) in [(&b"\t"[..], true), (b"\xe9", true), ("é".as_bytes(), false), (b"\\ud800", true)] {
+            for before in 0..140 {
+                let pad = "x".repeat(before);
+                let json = [format!("{{\"a\":\"{pad}").as_bytes(), odd, b"\",\"b\":\"clean\"}"].concat();
+                let mut dirty = Vec::new();
+                assert!(object(&json, |member| dirty.push(member.dirty)));
+                assert_eq!(dirty, [is_dirty, false], "{odd:?} behind {before}");
+            }
+        }
     }
 
     #[test]

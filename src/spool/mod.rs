@@ -79,7 +79,8 @@ pub struct Damage {
     /// Bytes of the files that were skipped, the torn end of the last segment among them.
     pub bytes: u64,
     /// Frames, records and their inputs, as far as they are known to have been there. A segment's are known when the reading
-    /// has come to the next one, or to the end.
+    /// has come to the next one, or to the end. Rather too much than too little: where no cursor was stored and the header of
+    /// the oldest segment is damaged, what was settled before it counts, too.
     pub lost: Totals,
 }
 

@@ -108,6 +108,19 @@ impl Known {
     }
 }
 
+/// May the next attempt bring more? Not where the service, or the machine that it should be on, said no.
+fn may_come(error: &MetadataError) -> bool {
+    match error {
+        MetadataError::Net(NetError::Connect { refused, .. }) => !refused,
+        MetadataError::Net(_) => true,
+        _ => false,
+    }
+}
+
+fn is_out_of_reach(error: &MetadataError) -> bool {
+    matches!(error, MetadataError::Net(NetError::Timeout { .. } | NetError::Connect { .. }))
+}
+
 /// What an attempt has brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attempt {
@@ -115,7 +128,7 @@ pub(super) struct Attempt {
     pub(super) fields: Vec<(String, String)>,
     /// Nothing more will come.
     pub(super) is_all: bool,
-    /// It came to nothing because nobody answered in time: the next one may bring it.
+    /// It did not bring all, for a reason that may pass: the next one may.
     pub(super) is_late: bool,
 }
 
@@ -130,9 +143,10 @@ impl Fetch {
             let mut is_late = false;
             if let Err(error) = self.ask_service(&mut known).await {
                 said.service(&error);
-                is_late = matches!(error, MetadataError::Net(NetError::Timeout { .. }));
+                is_late = may_come(&error);
                 match self.ask_node(&mut known).await {
-                    Some(Ok(())) => is_late = false,
+                    // It says no more than zone, id and type.
+                    Some(Ok(())) => is_late &= !self.is_all(&known) && !is_out_of_reach(&error),
                     Some(Err(error)) => said.node(&error),
                     None => {}
                 }

@@ -191,7 +191,7 @@ impl Merge<'_> {
     fn splice(&mut self, record: usize, place: Place, text: Span, trim: bool) {
         let (mut is_empty, mut is_odd) = (true, false);
         let bytes = text.of(&self.batch.text);
-        let is_object = json_read::object(bytes, |member| {
+        let is_object = json_read::object_of(bytes, self.batch.is_known_utf8(text), |member| {
             is_empty = false;
             is_odd |= member.dirty || trim && needs_trim(&bytes[member.value.0..member.value.1]);
         });
@@ -246,10 +246,11 @@ impl Merge<'_> {
 
     fn lift(&mut self, record: usize, place: Place, text: Span, trim: bool) {
         let start = self.batch.fields.len();
+        let known_utf8 = self.batch.is_known_utf8(text);
         let (batch, odd) = (&mut *self.batch, &mut self.scratch.odd);
         odd.clear();
         let (bytes, fields, offset) = (text.of(&batch.text), &mut batch.fields, text.start as usize);
-        let is_object = json_read::object(bytes, |member| {
+        let is_object = json_read::object_of(bytes, known_utf8, |member| {
             if member.dirty || member.key_escaped || trim && needs_trim(&bytes[member.value.0..member.value.1]) {
                 odd.push((fields.len(), member));
             }

@@ -303,8 +303,8 @@ impl TailFile {
     /// Reads from where reading stands into `block`, about `want` bytes: the number of bytes there.
     pub(super) fn fill(&mut self, block: &mut Vec<u8>, want: usize) -> io::Result<usize> {
         block.clear();
-        // The room that joined records took is not for reading: more would be joined, and take more room each time.
-        if block.capacity() > 2 * want {
+        // The room that joined records and keys took is not for reading: the next ones would take more room each time.
+        if block.capacity() > want {
             block.shrink_to(want);
         }
         block.reserve(want);

@@ -17,7 +17,7 @@ struct Snappy {
     room: Vec<u8>,
 }
 
-/// Appends `input` as one Snappy block to `out`.
+/// Appends `input` as one Snappy block to `out`, which gets no more room than that takes.
 pub fn snappy(input: &[u8], out: &mut Vec<u8>) {
     let mut snappy = idle().pop().unwrap_or_else(|| Snappy { encoder: snap::raw::Encoder::new(), room: Vec::new() });
     let room = snap::raw::max_compress_len(input.len());
@@ -26,6 +26,7 @@ pub fn snappy(input: &[u8], out: &mut Vec<u8>) {
     }
     // It fails only beyond 4 GiB, and requests are far smaller.
     let written = snappy.encoder.compress(input, &mut snappy.room).unwrap_or_default();
+    out.reserve_exact(written);
     out.extend_from_slice(&snappy.room[..written]);
     if snappy.room.len() > KEPT_BYTES_MAX {
         snappy.room = Vec::new();

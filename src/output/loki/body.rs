@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BILLION: i64 = 1_000_000_000;
+/// The kind of fields that say how long they are.
+const LENGTH_DELIMITED: u8 = 2;
 
 /// The entries of one label set.
 struct Stream<'p> {
@@ -21,10 +23,10 @@ struct Stream<'p> {
 
 /// The entries of all pieces.
 pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
-    let mut start = 0;
+    let (mut start, mut reader) = (0, piece::Reader::default());
     pieces.list.iter().map(move |piece| {
         let end = piece.end as usize;
-        let entry = piece::read(&pieces.bytes[start..end]);
+        let entry = reader.read(&pieces.bytes[start..end]);
         start = end;
         entry
     })
@@ -40,7 +42,7 @@ fn streams(pieces: &Pieces, now_ns: i64) -> Vec<Stream<'_>> {
     let mut by_labels: HashMap<&[u8], usize> = HashMap::new();
     let mut last = 0;
     for entry in entries(pieces) {
-        if streams.get(last).is_none_or(|stream| stream.labels != entry.labels) {
+        if !entry.same && streams.get(last).is_none_or(|stream| stream.labels != entry.labels) {
             last = *by_labels.entry(entry.labels).or_insert_with(|| {
                 streams.push(Stream { labels: entry.labels, entries: Vec::new() });
                 streams.len() - 1
@@ -80,7 +82,7 @@ pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
         sizes.clear();
         let mut size = field_len(labels.len());
         for entry in &stream.entries {
-            let pairs = metadata.push(entry.metadata);
+            let pairs = metadata.push(entry);
             let own = field_len(time_len(entry.time_ns)) + field_len(entry.line.len()) + pairs.len();
             size += field_len(own);
             sizes.push((own, pairs));
@@ -89,9 +91,11 @@ pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
         push_head(out, 1, labels.len());
         out.extend_from_slice(labels.as_bytes());
         for (entry, (own, pairs)) in stream.entries.iter().zip(sizes.drain(..)) {
-            push_head(out, 2, own);
-            push_time(out, entry.time_ns);
-            push_head(out, 2, entry.line.len());
+            let mut head = Head::default();
+            head.push_field(2, own);
+            head.push_time(entry.time_ns);
+            head.push_field(2, entry.line.len());
+            out.extend_from_slice(&head.bytes[..head.len]);
             out.extend_from_slice(entry.line);
             out.extend_from_slice(&metadata.bytes[pairs]);
         }
@@ -112,11 +116,12 @@ impl<'p> Metadata<'p> {
     }
 
     /// Where its pairs stand in the bytes.
-    fn push(&mut self, json: &'p [u8]) -> std::ops::Range<usize> {
+    fn push(&mut self, entry: &Entry<'p>) -> std::ops::Range<usize> {
+        let json = entry.metadata;
         if json.is_empty() {
             return 0..0;
         }
-        if let Some((_, range)) = self.last.as_ref().filter(|(last, _)| *last == json) {
+        if let Some((_, range)) = self.last.as_ref().filter(|(last, _)| entry.same || *last == json) {
             return range.clone();
         }
         let start = self.bytes.len();
@@ -199,14 +204,41 @@ fn time_len(time_ns: i64) -> usize {
     1 + varint_len(seconds) + if nanos == 0 { 0 } else { 1 + varint_len(nanos) }
 }
 
-fn push_time(out: &mut Vec<u8>, time_ns: i64) {
-    let (seconds, nanos) = seconds_and_nanos(time_ns);
-    push_head(out, 1, time_len(time_ns));
-    out.push(1 << 3);
-    push_varint(out, seconds);
-    if nanos != 0 {
-        out.push(2 << 3);
-        push_varint(out, nanos);
+/// What stands in front of an entry's line: two lengths below 4 GiB, as all are in pieces, take 6 bytes each, a time 19.
+#[derive(Default)]
+struct Head {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Head {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    fn push_varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.push(number as u8);
+    }
+
+    fn push_field(&mut self, field: u8, len: usize) {
+        self.push(field << 3 | LENGTH_DELIMITED);
+        self.push_varint(len as u64);
+    }
+
+    fn push_time(&mut self, time_ns: i64) {
+        let (seconds, nanos) = seconds_and_nanos(time_ns);
+        self.push_field(1, time_len(time_ns));
+        self.push(1 << 3);
+        self.push_varint(seconds);
+        if nanos != 0 {
+            self.push(2 << 3);
+            self.push_varint(nanos);
+        }
     }
 }
 
@@ -216,22 +248,13 @@ fn field_len(len: usize) -> usize {
 }
 
 fn push_head(out: &mut Vec<u8>, field: u8, len: usize) {
-    const LENGTH_DELIMITED: u8 = 2;
-    out.push(field << 3 | LENGTH_DELIMITED);
-    push_varint(out, len as u64);
+    let mut head = Head::default();
+    head.push_field(field, len);
+    out.extend_from_slice(&head.bytes[..head.len]);
 }
 
 fn varint_len(number: u64) -> usize {
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
-}
-
-#[inline]
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 #[cfg(test)]
@@ -297,9 +320,9 @@ mod tests {
     #[test]
     fn lengths_of_numbers() {
         proptest::proptest!(|(number: u64, shift in 0..64u32)| {
-            let mut out = Vec::new();
-            push_varint(&mut out, number >> shift);
-            proptest::prop_assert_eq!(out.len(), varint_len(number >> shift));
+            let mut head = Head::default();
+            head.push_varint(number >> shift);
+            proptest::prop_assert_eq!(head.len, varint_len(number >> shift));
         });
     }
 }

@@ -214,8 +214,8 @@ struct Loki {
     url: Uri,
     /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
-    /// The memory of the last body before compression, and of what compression wrote.
-    scratch: Mutex<(Vec<u8>, Vec<u8>)>,
+    /// The memory of the last body before compression.
+    scratch: Mutex<Vec<u8>>,
 }
 
 /// What encoding needs to remember.
@@ -381,16 +381,12 @@ impl Output for Loki {
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
-        let (mut plain, mut packed) = std::mem::take(&mut *lock(&self.scratch));
+        let mut plain = std::mem::take(&mut *lock(&self.scratch));
         plain.clear();
-        packed.clear();
         match self.options.compress {
             Compress::Snappy => {
                 body::push_protobuf(pieces, &mut plain);
-                // Snappy asks for more room than its input takes, and uses a part of it: a body that is under way has no more than that.
-                snappy(&plain, &mut packed);
-                body.reserve_exact(packed.len());
-                body.extend_from_slice(&packed);
+                snappy(&plain, body);
             }
             Compress::Gzip => {
                 body::push_json(pieces, &mut plain);
@@ -398,8 +394,8 @@ impl Output for Loki {
             }
             Compress::None => body::push_json(pieces, body),
         }
-        if plain.capacity().max(packed.capacity()) <= SCRATCH_BYTES_MAX {
-            *lock(&self.scratch) = (plain, packed);
+        if plain.capacity() <= SCRATCH_BYTES_MAX {
+            *lock(&self.scratch) = plain;
         }
     }
 

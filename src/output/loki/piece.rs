@@ -24,6 +24,8 @@ pub(super) struct Entry<'p> {
     pub(super) time_ns: i64,
     /// UTF-8.
     pub(super) line: &'p [u8],
+    /// Labels and metadata are those of the piece before it.
+    pub(super) same: bool,
 }
 
 /// Appends what stands in front of the line.
@@ -37,32 +39,71 @@ pub(super) fn push_head(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_
     out.extend_from_slice(metadata);
 }
 
-/// What a piece holds; of one that is none (a dead letter from elsewhere) all is the line.
-pub(super) fn read(piece: &[u8]) -> Entry<'_> {
-    parse(piece).unwrap_or(Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: piece })
+/// Reads pieces one after the other: labels and metadata are mostly those of the one before, and are taken over then.
+#[derive(Default)]
+pub(super) struct Reader<'p> {
+    lengths: [u8; 2 * LENGTH],
+    /// Labels and metadata of the last piece.
+    both: &'p [u8],
+    labels: &'p [u8],
+    metadata: &'p [u8],
 }
 
-fn parse(piece: &[u8]) -> Option<Entry<'_>> {
-    let (labels, rest) = piece.split_first_chunk::<LENGTH>()?;
-    let (metadata, rest) = rest.split_first_chunk::<LENGTH>()?;
-    let (time, rest) = rest.split_first_chunk::<TIME>()?;
-    let (labels, rest) = rest.split_at_checked(number(labels)? as usize)?;
-    let (metadata, line) = rest.split_at_checked(number(metadata)? as usize)?;
-    Some(Entry { labels, metadata, time_ns: number(time)? as i64, line })
+impl<'p> Reader<'p> {
+    /// What a piece holds; of one that is none (a dead letter from elsewhere) all is the line.
+    #[inline]
+    pub(super) fn read(&mut self, piece: &'p [u8]) -> Entry<'p> {
+        self.parse(piece).unwrap_or_else(|| {
+            *self = Self::default();
+            Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: piece, same: false }
+        })
+    }
+
+    fn parse(&mut self, piece: &'p [u8]) -> Option<Entry<'p>> {
+        let (lengths, rest) = piece.split_first_chunk::<{ 2 * LENGTH }>()?;
+        let (time, rest) = rest.split_first_chunk::<TIME>()?;
+        let time_ns = time_of(time)? as i64;
+        let same = *lengths == self.lengths && rest.starts_with(self.both) && !self.both.is_empty();
+        if !same {
+            let (labels_len, metadata_len) = (number(&lengths[..LENGTH])?, number(&lengths[LENGTH..])?);
+            let (labels, behind) = rest.split_at_checked(labels_len)?;
+            let (metadata, _) = behind.split_at_checked(metadata_len)?;
+            *self = Self { lengths: *lengths, both: &rest[..labels_len + metadata_len], labels, metadata };
+        }
+        let line = &rest[self.both.len()..];
+        Some(Entry { labels: self.labels, metadata: self.metadata, time_ns, line, same })
+    }
 }
 
 fn septets<const COUNT: usize>(number: u64) -> [u8; COUNT] {
     std::array::from_fn(|at| (number >> (7 * (COUNT - 1 - at)).min(63)) as u8 & 0x7F)
 }
 
-fn number(septets: &[u8]) -> Option<u64> {
-    let add = |number: u64, septet: &u8| (*septet < 0x80).then(|| number << 7 | u64::from(*septet));
+fn number(septets: &[u8]) -> Option<usize> {
+    let add = |number: usize, septet: &u8| (*septet < 0x80).then(|| number << 7 | usize::from(*septet));
     septets.iter().try_fold(0, add)
+}
+
+/// The same of ten septets, eight of them at once: neighbours are pushed together, then pairs, then pairs of pairs.
+fn time_of(septets: &[u8; TIME]) -> Option<u64> {
+    let (first, last) = septets.split_first_chunk::<8>()?;
+    let eight = u64::from_be_bytes(*first);
+    if eight & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let two = eight & 0x007F_007F_007F_007F | (eight & 0x7F00_7F00_7F00_7F00) >> 1;
+    let four = two & 0x0000_3FFF_0000_3FFF | (two & 0x3FFF_0000_3FFF_0000) >> 2;
+    let all = four & 0x0FFF_FFFF | (four & 0x0FFF_FFFF_0000_0000) >> 4;
+    Some(all << 14 | number(last)? as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(piece: &[u8]) -> Entry<'_> {
+        Reader::default().read(piece)
+    }
 
     #[test]
     fn what_is_written_is_read() {
@@ -71,8 +112,31 @@ mod tests {
             let mut piece = Vec::new();
             push_head(&mut piece, labels, metadata, time_ns);
             piece.extend_from_slice(line);
-            proptest::prop_assert_eq!(read(&piece), Entry { labels, metadata, time_ns, line });
+            proptest::prop_assert_eq!(read(&piece), Entry { labels, metadata, time_ns, line, same: false });
             proptest::prop_assert!(std::str::from_utf8(&piece).is_ok());
+        });
+    }
+
+    #[test]
+    fn one_after_the_other_they_are_what_they_are_alone() {
+        let pair = proptest::prop_oneof!["[a-b]{0,3}", "[a-b]{90,91}"];
+        let entry = (pair.clone(), pair.clone(), pair, proptest::prelude::any::<i64>(), 0..8_u8);
+        proptest::proptest!(|(list in proptest::collection::vec(entry, 0..20))| {
+            let pieces: Vec<Vec<u8>> = list.iter().map(|(labels, metadata, line, time_ns, odd)| {
+                let mut piece = Vec::new();
+                push_head(&mut piece, labels.as_bytes(), metadata.as_bytes(), *time_ns);
+                piece.extend_from_slice(line.as_bytes());
+                match odd { 0 => line.clone().into_bytes(), 1 => piece[..piece.len() / 2].to_vec(), _ => piece }
+            }).collect();
+            let mut reader = Reader::default();
+            let mut last: Option<Entry<'_>> = None;
+            for piece in &pieces {
+                let (alone, entry) = (read(piece), reader.read(piece));
+                proptest::prop_assert_eq!(Entry { same: false, ..entry }, alone);
+                let is_same = last.is_some_and(|last| (last.labels, last.metadata) == (entry.labels, entry.metadata));
+                proptest::prop_assert!(!entry.same || is_same);
+                last = Some(entry);
+            }
         });
     }
 

@@ -158,7 +158,9 @@ impl Round {
         }
         let reference = if data.entries > 1 && bytes <= SLOT_BYTES_MAX {
             let key = lists.keys.number(name);
-            let number = lists.slots.put(item.offset, text, Slot { is_own, ..Slot::new(&data, key, source) });
+            let mut slot = Slot::new(&data, key, source);
+            slot.is_own = is_own;
+            let number = lists.slots.put(item.offset, text, slot);
             self.text.truncate(start);
             number
         } else {

@@ -46,6 +46,7 @@ crate::options! {
         "compressed and compact files": "are read whatever the machine's systemd is: xz, lz4 and zstd are built in";
         "`path`": "without it the journals of all machines below both folders are read, not only that of the machine-id that drave sees, which in a container is another one";
         "a long value": "is cut at 1 MiB, and its record marked `drave.truncated`; Fluent Bit cuts compressed ones at 64 KiB";
+        "entries that drave writes itself": "are left out where it is a systemd service, by their _SYSTEMD_INVOCATION_ID: sent, they would be written about again";
         "a damaged entry": "is left out and counted (`drave_input_lost_entries_total`); Fluent Bit begins at the head again, or stops";
     }
 }

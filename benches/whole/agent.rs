@@ -84,14 +84,18 @@ pub(crate) fn run(folder: &Path, config: &str) -> Cost {
     let output = shell.wait_with_output().unwrap();
     let said = fs::read_to_string(pid_file.with_extension("stderr")).unwrap_or_default();
     assert!(output.status.success(), "drave did not end well within {TIME_MAX:?}\n{said}");
-    // The shell's own times, then those of its children: `0m0.247s 0m0.036s`.
-    let times = String::from_utf8(output.stderr).unwrap();
+    let cpu_seconds = seconds_of_children(&output.stderr);
+    Cost { cpu_seconds, peak_rss_bytes }
+}
+
+/// What bash's `times` says: the shell's own times, then those of its children, `0m0.247s 0m0.036s`.
+pub(crate) fn seconds_of_children(times: &[u8]) -> f64 {
+    let times = String::from_utf8_lossy(times);
     let seconds = |text: &str| {
         let (minutes, seconds) = text.strip_suffix('s').unwrap().split_once('m').unwrap();
         minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
     };
-    let cpu_seconds = times.lines().nth(1).unwrap().split_whitespace().map(seconds).sum();
-    Cost { cpu_seconds, peak_rss_bytes }
+    times.lines().nth(1).unwrap().split_whitespace().map(seconds).sum()
 }
 
 fn command(folder: &Path, config: &str) -> Command {

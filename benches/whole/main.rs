@@ -3,7 +3,7 @@
 //! ```text
 //! this process: writes lines, looks at /proc     drave: the release binary     sink: this program again, counts what arrives
 //! ```
-//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about four minutes. Rows can be named, and
+//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about six minutes. Rows can be named, and
 //! `--quick` takes a tenth of the lines: `cargo bench --bench whole -- --quick null http`. On a machine where other work
 //! runs compare rows of one run, and no others.
 #![allow(clippy::unwrap_used, reason = "what a bench needs and cannot have ends it")]
@@ -12,6 +12,7 @@
 mod lines;
 
 mod agent;
+mod journal;
 mod logs;
 mod rows;
 mod sink;
@@ -31,6 +32,8 @@ const ROWS: &[(&str, Row)] = &[
     ("rate", rows::rate),
     ("latency", rows::latency),
     ("new-file", rows::new_file),
+    ("journal", journal::all),
+    ("journal-units", journal::units),
 ];
 
 fn main() {

@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 use crate::agent::{Agent, Cost, run};
+use crate::journal::Journal;
 use crate::lines::Lines;
 use crate::logs::{Log, Push, write_at_rate, write_set};
 use crate::sink::Sink;
@@ -18,11 +19,12 @@ pub(crate) struct Bench {
     quick: bool,
     /// The large set of lines, written when a row first needs it.
     set: OnceCell<(TempDir, u64)>,
+    journal: OnceCell<Option<Journal>>,
 }
 
 impl Bench {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, set: OnceCell::new() }
+        Self { quick, set: OnceCell::new(), journal: OnceCell::new() }
     }
 
     fn lines(&self) -> u64 {
@@ -39,7 +41,11 @@ impl Bench {
         (folder.path(), *bytes)
     }
 
-    fn runs(&self, full: usize) -> usize {
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get_or_init(|| Journal::make(if self.quick { 60_000 } else { 600_000 })).as_ref()
+    }
+
+    pub(crate) fn runs(&self, full: usize) -> usize {
         if self.quick { 3 } else { full }
     }
 }
@@ -147,7 +153,7 @@ pub(crate) fn http_row(bench: &Bench) -> Vec<String> {
     throughput("files → `http`, JSON lines, gzip level 1", bytes, &costs)
 }
 
-fn throughput(work: &str, bytes: u64, costs: &[Cost]) -> Vec<String> {
+pub(crate) fn throughput(work: &str, bytes: u64, costs: &[Cost]) -> Vec<String> {
     let rates = costs.iter().map(|cost| bytes as f64 / MEGA / cost.cpu_seconds);
     let rss = costs.iter().map(|cost| cost.peak_rss_bytes as f64 / MEGA);
     vec![row(work, "MB per CPU-second", rates.collect(), 0), row(&format!("{work}: peak RSS"), "MB", rss.collect(), 1)]
@@ -247,7 +253,7 @@ fn ages(work: &str, mut ages: Vec<Duration>) -> Vec<String> {
 }
 
 /// One row: the median, and all runs.
-fn row(work: &str, unit: &str, mut runs: Vec<f64>, digits: usize) -> String {
+pub(crate) fn row(work: &str, unit: &str, mut runs: Vec<f64>, digits: usize) -> String {
     runs.sort_by(f64::total_cmp);
     let all = runs.iter().map(|run| format!("{run:.digits$}")).collect::<Vec<_>>().join(", ");
     format!("| {work} | {:.digits$} {unit} | {all} |", runs[runs.len() / 2])

@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Encoded bytes are told for so many that were read.
@@ -97,6 +98,10 @@ pub(super) struct Pipeline {
     inputs: Vec<InputRoute>,
     /// Some step may give records another tag.
     reroutes: bool,
+    /// Some step may hold records back.
+    holds_back: bool,
+    /// A request was begun.
+    pub(super) begun: Notify,
     wakes: Vec<Arc<Wake>>,
     stopping: AtomicBool,
     /// Seconds since `started` at the last sign of life of a reading thread.
@@ -117,6 +122,7 @@ impl Pipeline {
         wakes: Vec<Arc<Wake>>,
     ) -> Self {
         let reroutes = filters.iter().any(|(_, filter)| filter.reroutes());
+        let holds_back = filters.iter().any(|(_, filter)| filter.holds_back());
         let chain = Chain::new(filters);
         let open = lanes.iter().map(|_| HashMap::new()).collect();
         Self {
@@ -126,6 +132,8 @@ impl Pipeline {
             memory,
             inputs,
             reroutes,
+            holds_back,
+            begun: Notify::new(),
             wakes,
             stopping: AtomicBool::new(false),
             beat: AtomicU64::new(0),
@@ -362,7 +370,14 @@ impl Pipeline {
         }
     }
 
+    /// Is there nothing to be closed, and nobody to be asked, before the next request is begun?
+    pub(super) fn rests(&self) -> bool {
+        let is_open = || lock(&self.building).open.iter().any(|open| !open.is_empty());
+        !self.holds_back && !self.stopping.load(Ordering::Acquire) && !is_open()
+    }
+
     fn begin(&self, lane: &Lane, since: Instant) -> Open {
+        self.begun.notify_one();
         let pieces = lane.spare.take(since, self.memory.held(lane.number));
         let counted = pieces.held_bytes();
         self.memory.add(lane.number, counted);

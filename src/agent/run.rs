@@ -76,7 +76,9 @@ async fn run_until_the_end(mut plan: Plan, made: Vec<Made>, log_files: &[(u64, u
     running.start_deliveries(&state)?;
     running.start_filters(&state);
     let (ended, mut all_ended) = mpsc::unbounded_channel();
-    let own = OwnOutput { files: log_files.to_vec(), ..own_pod(&running.plan.environment) };
+    let environment = &running.plan.environment;
+    let invocation = own_invocation(environment, log_files);
+    let own = OwnOutput { files: log_files.to_vec(), invocation, ..own_pod(environment) };
     let context = |stop: &Arc<Stop>| Context {
         pipe: Arc::clone(&running.pipeline) as Arc<dyn Pipe>,
         stop: Arc::clone(stop),
@@ -177,5 +179,13 @@ fn own_pod(environment: &Environment) -> OwnOutput {
     let in_cluster = environment.get("KUBERNETES_SERVICE_HOST").is_some();
     let name = environment.get("POD_NAME").or(environment.get("HOSTNAME")).filter(|_| in_cluster);
     let namespace = environment.get("POD_NAMESPACE").filter(|_| in_cluster).map(str::to_owned);
-    OwnOutput { files: Vec::new(), pod_uid: uid, pod_name: name.map(str::to_owned), pod_namespace: namespace }
+    OwnOutput { pod_uid: uid, pod_name: name.map(str::to_owned), pod_namespace: namespace, ..OwnOutput::default() }
+}
+
+/// As which invocation of a service drave writes into the journal. The variables are inherited: `JOURNAL_STREAM`, the device and the inode
+/// of a socket, says whether they mean this process.
+fn own_invocation(environment: &Environment, log_files: &[(u64, u64)]) -> Option<String> {
+    let (device, inode) = environment.get("JOURNAL_STREAM")?.split_once(':')?;
+    let stream = (device.parse().ok()?, inode.parse().ok()?);
+    environment.get("INVOCATION_ID").filter(|_| log_files.contains(&stream)).map(str::to_owned)
 }

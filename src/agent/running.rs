@@ -15,7 +15,7 @@ use super::verdict::VerdictLimits;
 use super::watched::{Watched, WatchedLane, hostname};
 use crate::admin::{self, Listen};
 use crate::config::{ServiceOptions, StorageSync};
-use crate::filter::{Apis, FilterContext};
+use crate::filter::{Apis, FilterContext, Instances};
 use crate::input::{Drain, Pipe, Stop};
 use crate::spool;
 use crate::state::State;
@@ -36,6 +36,8 @@ const LAST_SAVE: Duration = Duration::from_secs(1);
 const REQUESTS_MIN: usize = 8;
 /// How often lingering requests are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// The same while no request is open.
+const RESTING_TICK: Duration = Duration::from_secs(1);
 /// How often the lock of the state folder is tried while another agent has it.
 const LOCK_RETRY: Duration = Duration::from_secs(1);
 /// So long an input may take after its deadline to commit its positions: a disk that hangs must not hold up the end.
@@ -152,7 +154,7 @@ impl Running {
 
     /// Starts the work that filters have beside the data path; it ends with the runtime.
     pub(super) fn start_filters(&self, state: &Arc<State>) {
-        let apis = Apis::default();
+        let (apis, instances) = (Apis::default(), Instances::default());
         let context = || {
             let pipeline = Arc::clone(&self.pipeline);
             FilterContext {
@@ -160,6 +162,7 @@ impl Running {
                 state: Arc::clone(state),
                 wake: Arc::new(move || pipeline.made_room()),
                 apis: apis.clone(),
+                instances: instances.clone(),
             }
         };
         self.pipeline.filter_tasks(context).into_iter().for_each(|task| _ = tokio::spawn(task));
@@ -332,6 +335,13 @@ fn start_ticker(pipeline: &Arc<Pipeline>) -> (oneshot::Sender<()>, tokio::task::
             tokio::select! {
                 _ = clock.tick() => pipeline.tick(),
                 _ = &mut stopped => return,
+            }
+            if pipeline.rests() {
+                tokio::select! {
+                    () = pipeline.begun.notified() => {}
+                    () = tokio::time::sleep(RESTING_TICK) => {}
+                    _ = &mut stopped => return,
+                }
             }
         }
     });

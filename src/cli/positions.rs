@@ -4,12 +4,12 @@
 //! INPUT       FILE                  INODE  FINGERPRINT            OFFSET  SIZE  LAG  OPEN
 //! containers  /var/log/pods/…/0.log   131  1024:9ae16a3b2f90404f    5120  8192  3072    1
 //! ```
-//! It only reads, and reads a copy: drave, or Fluent Bit, may be running.
+//! Below them stand cursors of journals: `journalctl --after-cursor CURSOR` shows what is not settled. It only reads, and reads a copy: drave, or Fluent Bit, may be running.
 
 use super::exit;
 use super::table::{Column, table};
 use crate::config::Environment;
-use crate::state::{Fingerprint, Listed, list};
+use crate::state::{Fingerprint, Listed, ListedCursor, Listing, list};
 use std::io::Write;
 use std::path::Path;
 
@@ -28,12 +28,12 @@ pub(super) fn positions(path: &Path, format: Format) -> u8 {
         Ok(listed) => listed,
         Err(error) => {
             eprintln!("error: no positions can be read from {}: {}", path.display(), error.reason());
-            eprintln!("  hint: give the state folder, the drave.db in it, or the `db` of Fluent Bit's tail input");
+            eprintln!("  hint: give the state folder, the drave.db in it, or the `db` of an input of Fluent Bit");
             return exit::USAGE;
         }
     };
     let text = match format {
-        Format::Table => table(COLUMNS, listed.iter().map(row)),
+        Format::Table => tables(&listed),
         Format::Json => json(&listed),
     };
     // Who closes the pipe has seen enough.
@@ -51,6 +51,24 @@ const COLUMNS: [Column; 8] = [
     ("LAG", true),
     ("OPEN", true),
 ];
+
+const JOURNAL_COLUMNS: [Column; 3] = [("INPUT", false), ("JOURNAL", false), ("CURSOR", false)];
+
+/// Of what there is; with nothing the headings alone.
+fn tables(listed: &Listing) -> String {
+    let files = || table(COLUMNS, listed.files.iter().map(row));
+    let cursors = || table(JOURNAL_COLUMNS, listed.cursors.iter().map(journal_row));
+    match (listed.files.is_empty(), listed.cursors.is_empty()) {
+        (_, true) => files(),
+        (true, false) => cursors(),
+        (false, false) => format!("{}\n{}", files(), cursors()),
+    }
+}
+
+fn journal_row(journal: &ListedCursor) -> [String; 3] {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    [or_none(&journal.input), or_none(&journal.file), journal.cursor.escape_debug().to_string()]
+}
 
 fn row(file: &Listed) -> [String; 8] {
     let or_gone = |number: Option<u64>| number.map_or_else(|| "gone".to_owned(), |number| number.to_string());
@@ -71,7 +89,7 @@ fn fingerprint(fingerprint: Fingerprint) -> String {
     format!("{}:{:016x}", fingerprint.len, fingerprint.hash)
 }
 
-fn json(listed: &[Listed]) -> String {
+fn json(listed: &Listing) -> String {
     let file = |file: &Listed| {
         serde_json::json!({
             "input": file.input,
@@ -84,6 +102,9 @@ fn json(listed: &[Listed]) -> String {
             "open": file.open,
         })
     };
-    let files: Vec<serde_json::Value> = listed.iter().map(file).collect();
-    format!("{:#}\n", serde_json::Value::Array(files))
+    let journal = |journal: &ListedCursor| {
+        serde_json::json!({ "input": journal.input, "journal": journal.file, "cursor": journal.cursor })
+    };
+    let all = listed.files.iter().map(file).chain(listed.cursors.iter().map(journal));
+    format!("{:#}\n", serde_json::Value::Array(all.collect()))
 }

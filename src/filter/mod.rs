@@ -23,6 +23,7 @@ mod words;
 mod tests;
 
 pub use conditional::{Condition, Conditional};
+pub use aws::Instances;
 pub use kubernetes::Apis;
 
 use crate::config::{Config, Environment, Opt, Report, Secret, Section};
@@ -169,6 +170,8 @@ pub struct FilterContext {
     pub wake: Arc<dyn Fn() + Send + Sync>,
     /// Kubernetes APIs that filters follow together.
     pub apis: Apis,
+    /// What filters know of the instance together.
+    pub instances: Instances,
 }
 
 /// What a section is checked with.

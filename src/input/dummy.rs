@@ -9,7 +9,8 @@
 //! ```
 //! After `samples` it is silent; drave runs on. While its outputs have no room it makes nothing.
 
-use super::feed::{self, Feed, FeedSettings, now_ns, push_object};
+use super::feed::{self, Feed, now_ns, push_object};
+use super::settings::InputSettings;
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section};
 use crate::parse;
@@ -72,7 +73,7 @@ fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Rep
     Some(Box::new(Dummy { settings }))
 }
 
-fn of(section: &Section, index: usize, number: usize, report: &mut Report) -> Option<(Made, FeedSettings)> {
+fn of(section: &Section, index: usize, number: usize, report: &mut Report) -> Option<(Made, InputSettings)> {
     let options = DummyOptions::from_section(section, report)?;
     let Some(objects) = parse::objects(options.dummy.as_bytes()).filter(|objects| !objects.is_empty()) else {
         let at = section.get("dummy").map(|entry| &entry.value_at);
@@ -81,7 +82,7 @@ fn of(section: &Section, index: usize, number: usize, report: &mut Report) -> Op
         return None;
     };
     let interval = interval(&options);
-    Some((Made { options, objects, interval }, FeedSettings::new(section, index, number)?))
+    Some((Made { options, objects, interval }, InputSettings::new(section, index, number, None)?))
 }
 
 fn interval(options: &DummyOptions) -> Duration {
@@ -95,7 +96,7 @@ fn interval(options: &DummyOptions) -> Duration {
 }
 
 struct Dummy {
-    settings: Vec<(Made, FeedSettings)>,
+    settings: Vec<(Made, InputSettings)>,
 }
 
 /// What a section makes.
@@ -135,7 +136,7 @@ impl Input for Dummy {
 }
 
 impl Maker {
-    fn new(made: Made, feed: FeedSettings, context: &Context) -> Self {
+    fn new(made: Made, feed: InputSettings, context: &Context) -> Self {
         let begun_ns = now_ns();
         let feed = Feed::open(feed, context, &begun_ns.to_le_bytes());
         let first = if made.options.flush_on_startup { Duration::ZERO } else { made.interval };

@@ -6,8 +6,8 @@
 //! ```
 //! What is read is held until it is delivered, within the limits of the memory. Nothing else keeps it.
 
+use super::settings::InputSettings;
 use super::{Admission, Context, Pipe, Stop};
-use crate::config::{InputShared, Report, Section};
 use crate::parse;
 use crate::record::{Batch, KeyNames, Reading, Record, Shape, Source, SourceDraft, Span, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,27 +19,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// How long one waits for room, or for the end, before the next look.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// What a section says of its records' way.
-#[derive(Debug, Clone)]
-pub(super) struct FeedSettings {
-    number: usize,
-    /// Its alias, else of plugin and number.
-    pub(super) name: String,
-    tag: String,
-    mem_buf_limit: u64,
-}
-
-impl FeedSettings {
-    /// Of a section of the plugin's; `index` counts those, for the tag of one that has none.
-    pub(super) fn new(section: &Section, index: usize, number: usize) -> Option<Self> {
-        // What is wrong with these options is said where all inputs' are read.
-        let shared = InputShared::from_section(section, &mut Report::default())?;
-        let numbered = format!("{}.{index}", section.name);
-        let (name, tag) = (shared.alias.unwrap_or_else(|| numbered.clone()), shared.tag.unwrap_or(numbered));
-        Some(Self { number, name, tag, mem_buf_limit: shared.mem_buf_limit.map_or(0, |limit| limit.0) })
-    }
-}
 
 /// The way of one section's records.
 pub(super) struct Feed {
@@ -60,8 +39,8 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Opens the source; `identity` is the same where a restart reads the same records again.
-    pub(super) fn open(settings: FeedSettings, context: &Context, identity: &[u8]) -> Self {
-        let FeedSettings { number, tag, mem_buf_limit, .. } = settings;
+    pub(super) fn open(settings: InputSettings, context: &Context, identity: &[u8]) -> Self {
+        let InputSettings { number, tag, mem_buf_limit, .. } = settings;
         let draft = SourceDraft { input: number, tag, text_key: "log".into(), ..SourceDraft::default() };
         let source = context.pipe.open(draft);
         let batch = Batch::new(source.clone().unwrap_or_else(nobodys));

@@ -2,6 +2,7 @@
 
 pub mod tail;
 pub mod systemd;
+mod settings;
 mod watch;
 mod committer;
 mod feed;
@@ -208,6 +209,8 @@ pub struct OwnOutput {
     pub pod_name: Option<String>,
     /// Its namespace.
     pub pod_namespace: Option<String>,
+    /// The invocation id of the systemd service that drave is, where its log goes into the journal.
+    pub invocation: Option<String>,
 }
 
 /// Reads something and pushes batches.

@@ -124,6 +124,11 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<BTreeMap<CursorK
     Ok(sound.map(|(key, row, _)| (key, row)).collect())
 }
 
+/// Input, file and cursor of every sound row.
+pub(super) fn listed(connection: &Connection) -> rusqlite::Result<Vec<(String, String, String)>> {
+    Ok(read(connection)?.into_iter().map(|((input, file), row)| (input, file, row.cursor)).collect())
+}
+
 fn checksum((input, file): &CursorKey, row: &CursorRow) -> i64 {
     let mut hasher = Xxh3::new();
     for text in [input, file, &row.cursor] {

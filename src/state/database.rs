@@ -87,6 +87,9 @@ pub(super) struct Found {
     pub(super) damage: Option<String>,
 }
 
+/// Positions with their inputs; input, file and cursor of journals.
+pub(super) type Copied = (Vec<(String, Position)>, Vec<(String, String, String)>);
+
 impl Database {
     /// Makes an empty database. It gets its name when it is whole, so a file without our marks is never one half made by us.
     pub(super) fn create(path: &Path) -> Result<(), StateError> {
@@ -115,10 +118,10 @@ impl Database {
 
     /// The rows of a database of ours, damaged ones left out, with their inputs; of a copy in `scratch`, since its owner may be
     /// at work.
-    pub(super) fn read_copy(path: &Path, scratch: &Path) -> Result<Vec<(String, Position)>, StateError> {
+    pub(super) fn read_copy(path: &Path, scratch: &Path) -> Result<Copied, StateError> {
         place::check_header(path)?;
         let copy = Snapshot::take(path, &[scratch])?;
-        let read = || -> rusqlite::Result<Vec<(String, Position)>> {
+        let read = || -> rusqlite::Result<Copied> {
             let mut statement = copy.connection.prepare(SELECT)?;
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
@@ -127,7 +130,7 @@ impl Database {
                     found.push((key.input, row.position));
                 }
             }
-            Ok(found)
+            Ok((found, cursors::listed(&copy.connection)?))
         };
         read().map_err(|e| copy.error(&e))
     }

@@ -66,9 +66,7 @@ impl State {
             let whose = "a database of another program than Fluent Bit (it has no table in_systemd_cursor)".to_owned();
             return Err(StateError::NotOurs { path: path.into(), whose });
         }
-        let select = "SELECT cursor FROM in_systemd_cursor ORDER BY rowid DESC LIMIT 1";
-        let found = copy.connection.query_row(select, [], |row| row.get::<_, Option<String>>(0)).optional();
-        Ok(found.map_err(|e| copy.error(&e))?.flatten())
+        cursor(&copy)
     }
 
     /// Where a copy of a database can be made; `None` when there is none of another program's.
@@ -93,9 +91,28 @@ fn paths(folders: &[PathBuf]) -> Vec<&Path> {
 /// Where a copy can be made, in this order, when the state folder cannot take it.
 const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// All rows, the newest first.
-pub(super) fn read(path: &Path, scratch: &[&Path]) -> Result<Vec<FluentBitFile>, StateError> {
+fn cursor(copy: &Snapshot) -> Result<Option<String>, StateError> {
+    let select = "SELECT cursor FROM in_systemd_cursor ORDER BY rowid DESC LIMIT 1";
+    let found = copy.connection.query_row(select, [], |row| row.get::<_, Option<String>>(0)).optional();
+    Ok(found.map_err(|e| copy.error(&e))?.flatten())
+}
+
+/// What a database holds: the files of one of `tail`, the cursor of one of `systemd`.
+pub(super) fn read_all(path: &Path, scratch: &[&Path]) -> Result<(Vec<FluentBitFile>, Option<String>), StateError> {
     let copy = Snapshot::take(path, scratch)?;
+    if !copy.has_table("in_systemd_cursor")? {
+        return Ok((files(&copy, path)?, None));
+    }
+    let of_tail = if copy.has_table("in_tail_files")? { files(&copy, path)? } else { Vec::new() };
+    Ok((of_tail, cursor(&copy)?))
+}
+
+/// All rows, the newest first.
+fn read(path: &Path, scratch: &[&Path]) -> Result<Vec<FluentBitFile>, StateError> {
+    files(&Snapshot::take(path, scratch)?, path)
+}
+
+fn files(copy: &Snapshot, path: &Path) -> Result<Vec<FluentBitFile>, StateError> {
     if !copy.has_table("in_tail_files")? {
         let whose = "a database of another program than Fluent Bit (it has no table in_tail_files)".to_owned();
         return Err(StateError::NotOurs { path: path.into(), whose });

@@ -35,11 +35,31 @@ impl Listed {
     }
 }
 
+/// How far a file of the journal is settled, or the whole journal read by Fluent Bit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCursor {
+    /// The input's name in the database; Fluent Bit's has none.
+    pub input: Option<String>,
+    /// The id of the file, in its header, 32 hexadecimal digits; Fluent Bit keeps one cursor for all.
+    pub file: Option<String>,
+    /// Of the last entry, as `journalctl --after-cursor` takes it.
+    pub cursor: String,
+}
+
+/// All positions of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Of files.
+    pub files: Vec<Listed>,
+    /// Of journals.
+    pub cursors: Vec<ListedCursor>,
+}
+
 /// The positions in `path`: a state folder, drave's database, or one of Fluent Bit's. It is copied into `scratch` and not written.
 ///
 /// # Errors
 /// It is not there, cannot be read, is damaged or of another program.
-pub fn list(path: &Path, scratch: &Path) -> Result<Vec<Listed>, StateError> {
+pub fn list(path: &Path, scratch: &Path) -> Result<Listing, StateError> {
     let file = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
     if place::marks(&file)?.0 == APPLICATION_ID { list_own(&file, scratch) } else { list_fluent_bit(&file, scratch) }
 }
@@ -53,8 +73,8 @@ fn in_folder(folder: &Path) -> Result<PathBuf, StateError> {
     })
 }
 
-fn list_own(path: &Path, scratch: &Path) -> Result<Vec<Listed>, StateError> {
-    let rows = Database::read_copy(path, scratch)?;
+fn list_own(path: &Path, scratch: &Path) -> Result<Listing, StateError> {
+    let (rows, cursors) = Database::read_copy(path, scratch)?;
     let listed = |(input, position): (String, super::Position)| Listed {
         input: Some(input),
         inode: position.inode,
@@ -64,11 +84,13 @@ fn list_own(path: &Path, scratch: &Path) -> Result<Vec<Listed>, StateError> {
         open: position.open,
         path: position.path,
     };
-    Ok(rows.into_iter().map(listed).collect())
+    let of_journal = |(input, file, cursor)| ListedCursor { input: Some(input), file: Some(file), cursor };
+    let cursors = cursors.into_iter().map(of_journal).collect();
+    Ok(Listing { files: rows.into_iter().map(listed).collect(), cursors })
 }
 
-fn list_fluent_bit(path: &Path, scratch: &Path) -> Result<Vec<Listed>, StateError> {
-    let mut files = fluent_bit::read(path, &[scratch])?;
+fn list_fluent_bit(path: &Path, scratch: &Path) -> Result<Listing, StateError> {
+    let (mut files, cursor) = fluent_bit::read_all(path, &[scratch])?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let listed = |file: fluent_bit::FluentBitFile| Listed {
         input: None,
@@ -79,7 +101,8 @@ fn list_fluent_bit(path: &Path, scratch: &Path) -> Result<Vec<Listed>, StateErro
         open: Vec::new(),
         path: file.name,
     };
-    Ok(files.into_iter().map(listed).collect())
+    let of_journal = |cursor| ListedCursor { input: None, file: None, cursor };
+    Ok(Listing { files: files.into_iter().map(listed).collect(), cursors: cursor.into_iter().map(of_journal).collect() })
 }
 
 fn size_of(path: &Path, inode: u64) -> Option<u64> {

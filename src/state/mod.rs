@@ -42,7 +42,7 @@ use std::time::{Duration, SystemTime};
 
 pub use error::StateError;
 pub use fluent_bit::{FluentBitFile, FluentBitPositions};
-pub use listing::{Listed, list};
+pub use listing::{Listed, ListedCursor, Listing, list};
 pub use position::{Change, FINGERPRINT_MAX, Fingerprint, Position};
 
 use keeper::Keeper;

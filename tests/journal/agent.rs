@@ -12,12 +12,12 @@ use tempfile::TempDir;
 const MACHINE: &str = "3d1219c7c4c5404aaa1f6d2a48adfda4";
 
 /// A folder with a journal, and what agents made of it: a file for each tag.
-struct Host {
-    tools: Tools,
+pub(super) struct Host {
+    pub(super) tools: Tools,
     root: TempDir,
     options: Vec<String>,
-    service: Vec<String>,
-    outputs: Option<String>,
+    pub(super) service: Vec<String>,
+    pub(super) outputs: Option<String>,
 }
 
 impl Host {
@@ -27,21 +27,21 @@ impl Host {
         Self { tools, root, options: Vec::new(), service: Vec::new(), outputs: None }
     }
 
-    fn option(mut self, line: &str) -> Self {
+    pub(super) fn option(mut self, line: &str) -> Self {
         self.options.push(line.replace("ROOT", &self.root.path().display().to_string()));
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
     /// A file of the machine.
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path("journal").join(MACHINE).join(name)
     }
 
-    fn write(&self, name: &str, entries: &[Entry]) {
+    pub(super) fn write(&self, name: &str, entries: &[Entry]) {
         self.tools.write(
             &self.file(name),
             entries,
@@ -49,7 +49,7 @@ impl Host {
         );
     }
 
-    fn config(&self) -> String {
+    pub(super) fn config(&self) -> String {
         let root = self.root.path().display();
         let lines = |lines: &[String]| lines.iter().map(|line| format!("      {line}\n")).collect::<String>();
         let outputs = self.outputs.clone().unwrap_or_else(|| {
@@ -64,7 +64,7 @@ impl Host {
         )
     }
 
-    fn start(&self) -> Agent {
+    pub(super) fn start(&self) -> Agent {
         Agent::start(&self.config())
     }
 
@@ -84,7 +84,7 @@ impl Host {
     }
 
     #[track_caller]
-    fn expect(&self, agent: &Agent, numbers: impl IntoIterator<Item = u64>) {
+    pub(super) fn expect(&self, agent: &Agent, numbers: impl IntoIterator<Item = u64>) {
         let expected: Vec<u64> = numbers.into_iter().collect();
         poll(PATIENCE, || self.numbers().len() >= expected.len());
         assert_eq!(self.numbers(), expected, "{}", agent.stderr());
@@ -98,11 +98,11 @@ fn lines(path: &Path) -> Vec<Value> {
     whole.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn host() -> Option<Host> {
+pub(super) fn host() -> Option<Host> {
     Tools::find().map(Host::new)
 }
 
-fn of(numbers: std::ops::Range<u64>) -> Vec<Entry> {
+pub(super) fn of(numbers: std::ops::Range<u64>) -> Vec<Entry> {
     numbers.map(|n| Entry::of(n, super::UNITS[n as usize % 4])).collect()
 }
 

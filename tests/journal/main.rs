@@ -4,6 +4,7 @@
 mod agent;
 mod damage;
 mod forms;
+mod journald;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -157,3 +157,30 @@ fn nobody_waits_long_for_a_service_that_is_not_there() {
     assert_eq!(record(&node, &agent, "first"), json!({}));
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_came_before_a_connection_was_closed_is_kept() {
+    let instance = Instance::start();
+    // The token and the zone.
+    instance.misbehave(Trouble::ClosesAfter(2));
+    let node = node("retry_interval_s: 1, imds_wait: 10m");
+    let mut agent = start(&node, &instance);
+    assert_eq!(record(&node, &agent, "first"), json!({"az": "eu-central-1a"}), "{}", agent.stderr());
+    instance.misbehave(Trouble::None);
+    assert_eq!(until(&node, &agent, "ec2_instance_id")["az"], "eu-central-1a");
+    let zones = instance.asked().iter().filter(|asked| asked.ends_with("availability-zone")).count();
+    assert_eq!((zones, agent.stop()), (1, Some(0)), "what is known is not asked again");
+}
+
+#[test]
+fn filters_that_ask_for_the_same_ask_once() {
+    let instance = Instance::start();
+    let filter = "    - {name: aws, match: '*', private_ip: on, imds_wait: 10m}\n";
+    let node = Node::plain().admin();
+    node.append("logs/a.log", "first\n");
+    let node = node.more(&format!("  filters:\n{}", filter.repeat(3)));
+    let mut agent = start(&node, &instance);
+    let expect = json!({"az": "eu-central-1a", "ec2_instance_id": "i-0123456789abcdef0", "private_ip": "10.1.2.3"});
+    assert_eq!(record(&node, &agent, "first"), expect, "{}", agent.stderr());
+    assert_eq!((instance.asked().len(), agent.stop()), (4, Some(0)), "{:?}", instance.asked());
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod chunks;
+mod idle;
 mod inputs;
 mod instance;
 mod official;

@@ -15,15 +15,15 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A node, as its agent sees it: files below a folder, and who is around.
-struct Site {
-    root: TempDir,
+pub(super) struct Site {
+    pub(super) root: TempDir,
     instance: Instance,
     api: KubeApi,
     cloud: CloudWatch,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         copy_folder("official", root.path());
         fs::create_dir_all(root.path().join("var/log/containers")).unwrap();
@@ -34,7 +34,7 @@ impl Site {
         this
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
@@ -44,7 +44,7 @@ impl Site {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn container(&self, namespace: &str, pod_name: &str) -> ContainerLog {
+    pub(super) fn container(&self, namespace: &str, pod_name: &str) -> ContainerLog {
         let log =
             ContainerLog::create(&self.path("var/log"), namespace, pod_name, &format!("uid-{pod_name}"), "app", 0);
         self.api.put(pod(pod_name, namespace, &format!("uid-{pod_name}"), &[("app", "c1")]));
@@ -74,10 +74,23 @@ impl Site {
         variables
     }
 
+    /// With the part that reads the journal, too.
+    pub(super) fn with_journal(self) -> Self {
+        fs::create_dir_all(self.path("var/log/journal")).unwrap();
+        let main = self.path("fluent-bit.conf");
+        fs::write(&main, format!("{}@INCLUDE journal.conf\n", fs::read_to_string(&main).unwrap())).unwrap();
+        self
+    }
+
     fn start(self) -> (Agent, CloudWatch, KubeApi, Instance) {
+        self.start_program(Path::new(env!("CARGO_BIN_EXE_drave")))
+    }
+
+    pub(super) fn start_program(self, program: &Path) -> (Agent, CloudWatch, KubeApi, Instance) {
         let variables = self.variables();
         let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        (Agent::start_on(self.root, "fluent-bit.conf", &variables), self.cloud, self.api, self.instance)
+        let agent = Agent::start_line(program, self.root, &["-c", "fluent-bit.conf"], &variables);
+        (agent, self.cloud, self.api, self.instance)
     }
 }
 
@@ -130,7 +143,7 @@ fn show(stored: &BTreeMap<String, Vec<String>>) -> String {
     stored.iter().map(|(stream, messages)| format!("{stream}\n  {}\n", messages.join("\n  "))).collect()
 }
 
-fn count(cloud: &CloudWatch) -> usize {
+pub(super) fn count(cloud: &CloudWatch) -> usize {
     cloud.groups().values().flat_map(|group| group.streams.values()).map(Vec::len).sum()
 }
 
@@ -194,10 +207,7 @@ fn the_time_of_a_host_log_is_what_its_line_says() {
 /// The part of the configuration that reads the journal.
 #[test]
 fn the_journal_is_a_part_of_it() {
-    let site = Site::new();
-    fs::create_dir_all(site.path("var/log/journal")).unwrap();
-    let main = site.path("fluent-bit.conf");
-    fs::write(&main, format!("{}@INCLUDE journal.conf\n", fs::read_to_string(&main).unwrap())).unwrap();
+    let site = Site::new().with_journal();
     let mut command = Command::new(env!("CARGO_BIN_EXE_drave"));
     let command = command.args(["check", "fluent-bit.conf"]).env_clear().envs(site.variables());
     let output = command.current_dir(site.root.path()).output().unwrap();

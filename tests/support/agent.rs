@@ -184,6 +184,13 @@ impl Agent {
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// The memory that it has resident now.
+    pub fn rss_bytes(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Bytes that it has read so far, of files and of sockets.
     pub fn read_bytes(&self) -> u64 {
         let io = self.proc("io");

@@ -22,6 +22,8 @@ pub enum Trouble {
     Status(u16),
     /// Each token is good for one request.
     ShortTokens,
+    /// Connections are closed without a word once so many requests were answered.
+    ClosesAfter(usize),
 }
 
 #[derive(Default)]
@@ -102,6 +104,7 @@ impl State {
         match self.trouble {
             Trouble::Status(status) => return Act::status(status),
             Trouble::HopLimit if method == "PUT" => return Act::Hang,
+            Trouble::ClosesAfter(requests) if self.asked.len() > requests => return Act::Close,
             _ => {}
         }
         if (method, path) == ("PUT", "api/token") {

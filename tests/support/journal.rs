@@ -31,6 +31,11 @@ impl Entry {
         Self { realtime: START + number * 1000, monotonic: 1_000_000 + number * 1000, fields: Vec::new() }
     }
 
+    /// The same at another time, in microseconds since 1970.
+    pub fn at(self, realtime: u64) -> Self {
+        Self { realtime, ..self }
+    }
+
     /// With a unit, or none, and a message with its number.
     pub fn of(number: u64, unit: &str) -> Self {
         let entry = Self::new(number).field("MESSAGE", format!("message {number}")).field("PRIORITY", "6");

@@ -65,7 +65,7 @@ impl Field {
 }
 
 /// Which tags are added.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tags {
     pub(super) include: Vec<String>,
     pub(super) exclude: Vec<String>,
@@ -78,14 +78,20 @@ impl Tags {
     }
 }
 
-/// What is fetched, and from where.
-pub(super) struct Fetch {
+/// What is fetched, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
     pub(super) wanted: Vec<Field>,
     pub(super) tags: Option<Tags>,
     pub(super) version: MetadataVersion,
     pub(super) retry_max: Duration,
     pub(super) kube_url: Option<Uri>,
     pub(super) namespace_file: PathBuf,
+}
+
+/// The same, and where.
+pub(super) struct Fetch {
+    pub(super) asked: Asked,
     pub(super) environment: Environment,
 }
 
@@ -138,7 +144,7 @@ impl Fetch {
         let mut known = Known::default();
         let mut said = Said::default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut backoff = Backoff::new(RETRY_MIN, self.retry_max.max(RETRY_MIN), since.as_nanos() as u64);
+        let mut backoff = Backoff::new(RETRY_MIN, self.asked.retry_max.max(RETRY_MIN), since.as_nanos() as u64);
         loop {
             let mut is_late = false;
             if let Err(error) = self.ask_service(&mut known).await {
@@ -162,20 +168,20 @@ impl Fetch {
     }
 
     fn is_all(&self, known: &Known) -> bool {
-        self.wanted.iter().all(|field| known.has(*field)) && (self.tags.is_none() || known.tags.is_some())
+        self.asked.wanted.iter().all(|field| known.has(*field)) && (self.asked.tags.is_none() || known.tags.is_some())
     }
 
     /// In the order of the options.
     fn shown(&self, known: &Known) -> Vec<(String, String)> {
         let value = |field: &Field| known.fields.iter().find(|(known, _)| known == field)?.1.clone();
-        let fields = self.wanted.iter().filter_map(|field| Some((field.key().to_owned(), value(field)?)));
+        let fields = self.asked.wanted.iter().filter_map(|field| Some((field.key().to_owned(), value(field)?)));
         fields.chain(known.tags.iter().flatten().cloned()).collect()
     }
 
     /// Asks for what is missing, to the first thing that cannot be had.
     async fn ask_service(&self, known: &mut Known) -> Result<(), MetadataError> {
-        let mut service = MetadataService::new(self.version, &self.environment)?;
-        for field in &self.wanted {
+        let mut service = MetadataService::new(self.asked.version, &self.environment)?;
+        for field in &self.asked.wanted {
             if !known.has(*field) {
                 let value = match field.ask(&mut service).await {
                     // A connection that was closed while it was idle.
@@ -190,7 +196,7 @@ impl Fetch {
                 known.learn(*field, value);
             }
         }
-        if let Some(tags) = self.tags.as_ref().filter(|_| known.tags.is_none()) {
+        if let Some(tags) = self.asked.tags.as_ref().filter(|_| known.tags.is_none()) {
             known.tags = Some(self.ask_tags(tags, &mut service).await?);
         }
         Ok(())
@@ -219,14 +225,14 @@ impl Fetch {
 
     /// `None`: there is no API, or nothing that it could say is missing.
     async fn ask_node(&self, known: &mut Known) -> Option<Result<(), ApiError>> {
-        let is_missing = |field: &Field| self.wanted.contains(field) && !known.has(*field);
+        let is_missing = |field: &Field| self.asked.wanted.contains(field) && !known.has(*field);
         if ![Field::Zone, Field::InstanceId, Field::InstanceType].iter().any(is_missing) {
             return None;
         }
         // Somebody's kubeconfig says nothing of this machine.
-        let place = Place::find(self.kube_url.as_ref(), None, &self.environment);
+        let place = Place::find(self.asked.kube_url.as_ref(), None, &self.environment);
         let place = place.filter(|place| matches!(place, Place::Url(_)))?;
-        Some(match node::ask(place, &self.environment, &self.namespace_file).await {
+        Some(match node::ask(place, &self.environment, &self.asked.namespace_file).await {
             Ok(found) => {
                 found.into_iter().for_each(|(field, value)| known.learn(field, Some(value)));
                 Ok(())

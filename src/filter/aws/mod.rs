@@ -7,7 +7,7 @@
 //!     ec2_instance_type: on
 //!     private_ip: on
 //! ```
-//! It is fetched once, beside the data path. Sources wait for it `imds_wait` at most, once after the start; records that go without are
+//! It is fetched once, beside the data path, and once for all such filters that ask for the same. Sources wait for it `imds_wait` at most, once after the start; records that go without are
 //! counted. When more is known the sources are planned again. All their records share it: none is looked at.
 //!
 //! ```text
@@ -21,7 +21,7 @@ use super::{Each, Filter, FilterConfig, FilterContext, FilterPlugin, Measure, Me
 use crate::config::{Duration as Time, List, Report, Section};
 use crate::net::MetadataVersion;
 use crate::record::{Batch, SourceDraft, Stale};
-use fetch::{Attempt, Fetch, Field, Tags};
+use fetch::{Asked, Attempt, Fetch, Field, Tags};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use serde_json::Value;
@@ -106,15 +106,32 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
     Some(Box::new(Aws::new(options, url.and_then(Result::ok))))
 }
 
+/// What filters know of the instance, by what they ask for.
+#[derive(Debug, Clone, Default)]
+pub struct Instances(Arc<Mutex<Vec<(Asked, Arc<Metadata>)>>>);
+
 struct Aws {
     options: AwsOptions,
     kube_url: Option<Uri>,
     metadata: Arc<Metadata>,
+    /// Records that went before all was known.
+    without: Arc<AtomicU64>,
 }
 
 impl Aws {
     fn new(options: AwsOptions, kube_url: Option<Uri>) -> Self {
-        Self { options, kube_url, metadata: Arc::default() }
+        Self { options, kube_url, metadata: Arc::default(), without: Arc::default() }
+    }
+
+    /// Shares what is known with those that ask for the same; `true` for the first of them, which fetches it.
+    fn join(&mut self, asked: &Asked, instances: &Instances) -> bool {
+        let shared = &mut *instances.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, metadata)) = shared.iter().find(|(other, _)| other == asked) {
+            self.metadata = Arc::clone(metadata);
+            return false;
+        }
+        shared.push((asked.clone(), Arc::clone(&self.metadata)));
+        true
     }
 
     /// In the order in which they are added.
@@ -145,8 +162,6 @@ impl Aws {
 #[derive(Debug, Default)]
 struct Metadata {
     inner: Mutex<Inner>,
-    /// Records that went before all was known.
-    without: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -169,10 +184,10 @@ impl Metadata {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first attempt begins.
+    /// The first attempt begins. Of filters that share it the most patient counts.
     fn begin(&self, wait_until: Instant) {
         let inner = &mut *self.inner();
-        (inner.is_fetched, inner.wait_until) = (true, Some(wait_until));
+        (inner.is_fetched, inner.wait_until) = (true, inner.wait_until.max(Some(wait_until)));
     }
 
     /// An attempt is over: all that is known now.
@@ -210,21 +225,25 @@ impl Filter for Aws {
             return Plan::Pass;
         }
         inner.note(&source.stale);
-        Plan::Each(Box::new(Without(Arc::clone(&self.metadata.without))))
+        Plan::Each(Box::new(Without(Arc::clone(&self.without))))
     }
 
     fn task(&mut self, context: FilterContext) -> Option<BoxFuture<'static, ()>> {
-        let fetch = Fetch {
+        let asked = Asked {
             wanted: self.wanted(),
             tags: self.tags(),
             version: self.options.imds_version,
             retry_max: Duration::from_secs(self.options.retry_interval_s),
             kube_url: self.kube_url.clone(),
             namespace_file: self.options.kube_namespace_file.clone(),
-            environment: context.environment,
         };
+        let is_first = self.join(&asked, &context.instances);
+        self.metadata.begin(Instant::now() + self.options.imds_wait.0);
+        if !is_first {
+            return None;
+        }
+        let fetch = Fetch { asked, environment: context.environment };
         let (metadata, wake) = (Arc::clone(&self.metadata), context.wake);
-        metadata.begin(Instant::now() + self.options.imds_wait.0);
         Some(Box::pin(async move {
             let set = |attempt| {
                 metadata.set(attempt);
@@ -235,7 +254,7 @@ impl Filter for Aws {
     }
 
     fn measures(&self) -> Vec<Measure<'_>> {
-        let value = self.metadata.without.load(Ordering::Relaxed) as f64;
+        let value = self.without.load(Ordering::Relaxed) as f64;
         vec![Measure { what: Measured::WithoutInstance, label: Some("not_known_yet"), value }]
     }
 }

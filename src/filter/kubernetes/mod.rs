@@ -16,6 +16,7 @@
 
 mod annotations;
 mod followed;
+mod journal;
 mod kept;
 mod kubelet;
 mod merge_log;
@@ -37,6 +38,7 @@ use crate::record::{DropReason, SourceDraft};
 use annotations::{Allowed, Asked};
 use followed::Asks;
 use futures_util::future::BoxFuture;
+use journal::{Entries, Names};
 use merge_log::{Look, Merging};
 use options::KubernetesOptions;
 use path::{Reading, Said};
@@ -288,11 +290,35 @@ impl Kubernetes {
     }
 }
 
+impl Kubernetes {
+    /// Entries of the journal: the pod is another one in each. The first of them wait for the first list of pods.
+    fn plan_entries(&mut self, source: &SourceDraft) -> Plan {
+        let asks = !self.options.use_tag_for_meta && !self.store.is_off();
+        let waited = source.first_asked.is_none_or(|asked| asked.elapsed() >= self.options.kube_wait.0);
+        if asks && !waited && !source.last_call && self.store.is(Kind::Pods, Condition::Starting) {
+            return Plan::NotYet;
+        }
+        let unknown = asks.then(|| Arc::clone(self.unknown.entry(Condition::Live.label()).or_default()));
+        Plan::Each(Box::new(Entries {
+            reading: self.reading.clone(),
+            store: Arc::clone(&self.store),
+            shown: self.shown(),
+            may_exclude: self.options.logging_exclude,
+            look: Look::new(self.merging.clone(), Asked::default(), None),
+            unknown,
+            names: Names::default(),
+        }))
+    }
+}
+
 impl Filter for Kubernetes {
     fn plan(&mut self, source: &mut SourceDraft) -> Plan {
         if self.options.dummy_meta {
             source.share("kubernetes", json!({ "dummy": now() }), true);
             return self.look(Asked::default(), None);
+        }
+        if self.options.use_journal {
+            return self.plan_entries(source);
         }
         if let Some(info) = self.podinfo.clone() {
             return self.plan_sidecar(&info, source);

@@ -75,6 +75,8 @@ crate::options! {
         logging_multiline: bool, "k8s-logging.multiline", default "on";
         /// Add what the tag and the path say, and ask no API.
         use_tag_for_meta: bool, "use_tag_for_meta", default "off";
+        /// For `systemd` where Docker's journald driver writes of containers: the pod is told by CONTAINER_NAME of each record.
+        use_journal: bool, "use_journal", default "off";
         /// In a sidecar: the folder of the downward API, with the own pod's `labels` and `annotations`. No API is asked.
         podinfo_path: PathBuf, "podinfo_path", optional;
         /// Add a map with the time instead, to try a configuration out.
@@ -104,14 +106,12 @@ crate::options! {
         "aws_pod_association_host_tls_debug": "pods are not associated with services yet: no entity is added";
         "aws_pod_association_host_tls_verify": "pods are not associated with services yet: no entity is added";
     }
-    refused {
-        "use_journal" unless "off": "containers that Docker's journald driver writes of are not told apart; read the files of the containers with `tail`";
-    }
     deviations {
         "one watch": "pods of the node are listed and watched once, instead of a request per pod; the node's name must be known (NODE_NAME)";
         "an unknown pod": "its records carry what tag and path say, `pod_id` too; Fluent Bit adds nothing";
         "`tls.verify_hostname`": "is on: without it any certificate of a known authority is good for any host";
         "`use_kubelet`": "the API is preferred; the kubelet is asked only where the API answers 401 or 403";
+        "`use_journal`": "records without CONTAINER_NAME stay as they are, where Fluent Bit loses them; a record does not wait for its pod, and of annotations `exclude` alone counts";
         "text behind an object": "the line stays text: Fluent Bit merges the object and loses the rest";
     }
 }

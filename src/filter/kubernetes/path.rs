@@ -5,6 +5,7 @@
 //! path  /var/log/pods/NAMESPACE_POD_UID/CONTAINER/N.log           pod_id (and the first three where the tag has none)
 //! ```
 
+use super::journal;
 use crate::parse::Parser;
 use crate::record::{Batch, Found, Record, Source, SourceDraft};
 use std::sync::Arc;
@@ -54,6 +55,16 @@ impl Reading {
             (None, None) => return None,
         };
         Some(Said { pod: pod.into(), namespace: namespace.into(), uid, container: container.into(), id })
+    }
+}
+
+impl Reading {
+    /// The container of an entry of the journal, by its name there.
+    pub(super) fn of_name(&self, name: &str) -> Option<Said> {
+        match &self.parser {
+            Some(parser) => parsed(&**parser, name),
+            None => journal::said(name),
+        }
     }
 }
 

@@ -271,3 +271,46 @@ fn where_no_api_is_it_is_said_once_and_records_are_not_looked_at() {
     assert_eq!(of(&[]), 1);
     assert_eq!(of(&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]), 0);
 }
+
+#[test]
+fn each_entry_of_the_journal_has_its_own_pod() {
+    use crate::record::{Batch, Record, Shape, Source};
+    let mut filter = filter(", use_journal: on, k8s-logging.exclude: on, labels: on");
+    let pod = |name: &str, uid: &str, annotations: Value| {
+        let metadata = json!({ "name": name, "namespace": "shop", "uid": uid, "labels": { "app": name }, "annotations": annotations });
+        json!({ "metadata": metadata, "spec": { "containers": [] } })
+    };
+    filter.store.set_condition(Kind::Pods, Condition::Live);
+    filter.store.apply(&pod("web", "u1", json!({})));
+    filter.store.apply(&pod("noisy", "u2", json!({ "fluentbit.io/exclude": "true" })));
+    let Plan::Each(mut each) = filter.plan(&mut SourceDraft::default()) else { panic!("it looks at records") };
+    let shown = |filter: &Kubernetes, each: &mut Box<dyn crate::filter::Each>| -> Vec<String> {
+        let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
+        let names = ["k8s_app_web_shop_u1_0", "k8s_app_late_shop_u3_0", "registry", "k8s_app_noisy_shop_u2_0", "k8s_b_web_shop_u1_1"];
+        for (number, name) in names.iter().enumerate() {
+            let start = batch.fields.len() as u32;
+            let object = batch.append(format!("{{\"CONTAINER_NAME\":\"{name}\"}}").as_bytes());
+            assert!(crate::parse::object(&mut batch, object));
+            let end = batch.fields.len() as u32;
+            let (offset, shape) = (number as u64, Shape::Fields);
+            batch.records.push(Record { offset, shape, fields_start: start, fields_end: end, ..Record::default() });
+        }
+        each.apply(&mut batch);
+        assert_eq!(filter.unknown.len(), 1);
+        (0..batch.records.len())
+            .map(|record| {
+                let mut out = vec![b'{'];
+                crate::record::json::push_members(&mut out, &batch, &batch.records[record], false);
+                String::from_utf8(out).expect("text") + "}"
+            })
+            .collect()
+    };
+    let first = shown(&filter, &mut each);
+    assert_eq!(first.len(), 4, "the noisy one is left out: {first:#?}");
+    assert!(first[0].contains(r#""kubernetes":{"pod_name":"web","namespace_name":"shop","pod_id":"u1","labels":{"app":"web"}"#), "{first:#?}");
+    assert!(first[1].contains(r#""pod_name":"late""#) && !first[1].contains("labels"), "{first:#?}");
+    assert_eq!(first[2], r#"{"CONTAINER_NAME":"registry"}"#);
+    assert!(first[3].contains(r#""container_name":"b""#), "{first:#?}");
+    filter.store.apply(&pod("late", "u3", json!({})));
+    assert!(shown(&filter, &mut each)[1].contains(r#""labels":{"app":"late"}"#), "what came later is shown");
+}

@@ -12,7 +12,8 @@ mod line;
 mod numbers;
 mod place;
 
-use super::feed::{self, Feed, FeedSettings, is_readable};
+use super::feed::{self, Feed, is_readable};
+use super::settings::InputSettings;
 use super::{Context, Input, InputContext, InputPlugin, LostReason};
 use crate::config::{Report, Section};
 use crate::record::{Batch, DropReason, Field, Record, Shape, Span, Value, json};
@@ -61,20 +62,20 @@ pub(super) const PLUGIN: InputPlugin = InputPlugin {
 fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Report) -> Option<Box<dyn Input>> {
     let of = |(index, (section, number)): (usize, (&&Section, &usize))| {
         let options = KmsgOptions::from_section(section, report)?;
-        Some((options, FeedSettings::new(section, index, *number)?))
+        Some((options, InputSettings::new(section, index, *number, None)?))
     };
     let settings: Vec<_> = sections.iter().zip(&context.numbers).enumerate().map(of).collect();
     Some(Box::new(Kmsg { settings: settings.into_iter().collect::<Option<_>>()? }))
 }
 
 struct Kmsg {
-    settings: Vec<(KmsgOptions, FeedSettings)>,
+    settings: Vec<(KmsgOptions, InputSettings)>,
 }
 
 impl Input for Kmsg {
     fn run(self: Box<Self>, context: Context) {
         let (boot, boot_ns) = (boot_id(), boot_ns());
-        let open = |(options, feed): (KmsgOptions, FeedSettings)| {
+        let open = |(options, feed): (KmsgOptions, InputSettings)| {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
             match rustix::fs::open(&options.device, flags, Mode::empty()) {
                 Ok(file) => {

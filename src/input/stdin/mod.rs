@@ -10,7 +10,8 @@
 
 mod event;
 
-use super::feed::{self, Feed, FeedSettings, is_readable, push_object};
+use super::feed::{self, Feed, is_readable, push_object};
+use super::settings::InputSettings;
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section, Size};
 use crate::parse::{self, Parser};
@@ -62,7 +63,7 @@ fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Rep
         None => None,
     };
     let line_bytes_max = options.buffer_size.0.clamp(1, 64 << 20) as usize;
-    Some(Box::new(Stdin { parser, line_bytes_max, feed: FeedSettings::new(section, 0, *number)? }))
+    Some(Box::new(Stdin { parser, line_bytes_max, feed: InputSettings::new(section, 0, *number, None)? }))
 }
 
 fn parser(section: &Section, name: &str, context: &InputContext<'_>, report: &mut Report) -> Option<Arc<dyn Parser>> {
@@ -78,7 +79,7 @@ fn parser(section: &Section, name: &str, context: &InputContext<'_>, report: &mu
 struct Stdin {
     parser: Option<Arc<dyn Parser>>,
     line_bytes_max: usize,
-    feed: FeedSettings,
+    feed: InputSettings,
 }
 
 impl Input for Stdin {

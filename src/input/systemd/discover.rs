@@ -18,6 +18,8 @@ pub(super) struct Found {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) bytes: u64,
+    /// Which of the section's folders it is in.
+    pub(super) folder: usize,
 }
 
 /// The folders that may hold journals now.
@@ -32,15 +34,15 @@ pub(super) fn folders(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The journals of a folder.
-pub(super) fn files(folder: &Path) -> Vec<Found> {
+/// The journals of a folder, which is the `number`th of a section, or below it.
+pub(super) fn files(number: usize, folder: &Path) -> Vec<Found> {
     let is_journal = |path: &PathBuf| {
         let name = path.as_os_str().as_encoded_bytes();
         name.ends_with(b".journal") || name.ends_with(b".journal~")
     };
     let found = |path: PathBuf| {
         let meta = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        Some(Found { path, device: meta.dev(), inode: meta.ino(), bytes: meta.len() })
+        Some(Found { path, device: meta.dev(), inode: meta.ino(), bytes: meta.len(), folder: number })
     };
     let mut files: Vec<Found> = entries(folder).filter(is_journal).filter_map(found).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -66,7 +68,7 @@ mod tests {
             }
         }
         assert_eq!(folders(root.path()), [root.path().to_path_buf(), root.path().join(machine)]);
-        let names: Vec<_> = files(&root.path().join(machine)).into_iter().map(|f| f.path).collect();
+        let names: Vec<_> = files(0, &root.path().join(machine)).into_iter().map(|f| f.path).collect();
         let expect = ["system.journal", "system@1-2.journal", "user-1000@3-4.journal~"];
         assert_eq!(names, expect.map(|name| root.path().join(machine).join(name)));
     }

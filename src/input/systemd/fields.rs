@@ -46,6 +46,8 @@ pub(super) struct Slot {
     pub(super) key: u32,
     pub(super) xor: Option<u64>,
     pub(super) cut: bool,
+    /// Entries of drave's own log have it.
+    pub(super) is_own: bool,
     /// The source of a `_SYSTEMD_UNIT`.
     pub(super) source: Option<u32>,
     /// The batch in which it stands, and where.
@@ -104,7 +106,7 @@ impl Slot {
     /// A field that was read just now.
     pub(super) fn new(data: &super::journal::Data, key: u32, source: Option<u32>) -> Self {
         let (key_len, xor, cut) = (data.key_len as u32, data.xor, data.cut);
-        Self { text: 0..0, key_len, key, xor, cut, source, batch: 0, value: Span::default() }
+        Self { text: 0..0, key_len, key, xor, cut, is_own: false, source, batch: 0, value: Span::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The thread that follows all journals: a clock that looks whether files grew, and once a second positions and gauges.
 
+use super::copies::{self, Covered};
 use super::discover::{self, Found};
 use super::fields::Keys;
 use super::followed::{Followed, is_final_name};
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often the headers of files that are written to are read.
 const POLL: Duration = Duration::from_millis(100);
+/// The same where nothing was written for a while.
+const POLL_QUIET: Duration = Duration::from_millis(250);
+const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// Positions and gauges.
 const SECOND: Duration = Duration::from_secs(1);
 /// Folders are looked through besides the events that they send.
@@ -54,6 +58,7 @@ struct Done {
     path: PathBuf,
     identity: (u64, u64),
     cursor: Option<Cursor>,
+    covered: Option<Covered>,
 }
 
 /// What all sections read with.
@@ -62,6 +67,8 @@ pub(super) struct Reader {
     pub(super) round: Round,
     pub(super) batch: Batch,
     pub(super) now_ns: i64,
+    /// The field that entries of drave's own log have: read and sent, they would be written about again.
+    pub(super) own: Option<Vec<u8>>,
     /// At an end after which nobody will read them, sources wait for nothing.
     pub(super) insists: bool,
 }
@@ -76,6 +83,8 @@ pub(super) struct Journal {
     pub(super) held_entries: usize,
     pub(super) unsettled: u64,
     done: Vec<Done>,
+    /// Of files that are gone.
+    gone: Vec<Covered>,
     /// Files were found: a folder that is not mounted yet says nothing.
     started: bool,
     /// Files that are no journals, or not yet: since when, and whether it was said.
@@ -94,18 +103,19 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(inputs: Vec<Settings>, context: Context) -> Self {
-        if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
-            context.state.synchronous(first.sync());
+        if let Some(sync) = inputs.iter().find_map(|input| input.sync) {
+            context.state.synchronous(sync);
         }
         let journal = |settings: Settings| Journal {
             places: Places::load(&context.state, &settings),
             keys: Keys::new(settings.options.lowercase, settings.options.strip_underscores),
-            sources: Sources::new(settings.number, settings.tag.clone()),
+            sources: Sources::new(settings.input.number, settings.input.tag.clone()),
             files: Vec::new(),
             held: VecDeque::new(),
             held_entries: 0,
             unsettled: 0,
             done: Vec::new(),
+            gone: Vec::new(),
             started: false,
             unreadable: HashMap::new(),
             changes: Vec::new(),
@@ -114,7 +124,8 @@ impl Follower {
         let journals = inputs.into_iter().map(journal).collect();
         let batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
         let pipe = Arc::clone(&context.pipe);
-        let reader = Reader { pipe, round: Round::default(), batch, now_ns: 0, insists: false };
+        let own = context.own.invocation.as_ref().map(|id| format!("_SYSTEMD_INVOCATION_ID={id}").into_bytes());
+        let reader = Reader { pipe, own, round: Round::default(), batch, now_ns: 0, insists: false };
         let watcher = Watcher::new(true, Arc::clone(&context.stop.wake));
         Self { journals, context, watcher, reader }
     }
@@ -141,7 +152,8 @@ impl Follower {
             }
             if now >= next_poll {
                 self.poll();
-                next_poll = now + POLL;
+                let is_quiet = now.saturating_duration_since(grew) >= QUIET_AFTER;
+                next_poll = now + if is_quiet { POLL_QUIET } else { POLL };
             }
             if now >= next_day {
                 self.journals.iter_mut().for_each(Journal::put_all);
@@ -156,6 +168,7 @@ impl Follower {
             match self.read_round() {
                 Step::Read => grew = Instant::now(),
                 Step::Full => self.context.stop.wake.wait(BLOCKED_WAIT),
+                Step::Idle if self.ends_here() => break,
                 Step::Idle => {
                     let until = next_poll.min(next_second);
                     self.context.stop.wake.wait(until.saturating_duration_since(Instant::now()));
@@ -175,6 +188,11 @@ impl Follower {
         quiet || now >= drain.until.min(deadline)
     }
 
+    /// Is all that there is read, and nothing more waited for?
+    fn ends_here(&self) -> bool {
+        self.journals.iter().all(|journal| journal.settings.options.exit_on_eof)
+    }
+
     fn scan_interval(&self) -> Duration {
         if self.watcher.is_blind() { SECOND } else { SCAN }
     }
@@ -187,12 +205,13 @@ impl Follower {
     /// Looks through all folders.
     fn scan(&mut self) {
         for journal in &mut self.journals {
-            let folders = journal.settings.folders.iter().flat_map(|folder| discover::folders(folder));
-            let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
-            for folder in &folders {
-                self.watcher.watch(folder);
+            let mut found: Vec<Found> = Vec::new();
+            for (number, folder) in journal.settings.folders.iter().enumerate() {
+                for folder in discover::folders(folder).iter().filter(|folder| folder.is_dir()) {
+                    self.watcher.watch(folder);
+                    found.extend(discover::files(number, folder));
+                }
             }
-            let found: Vec<Found> = folders.iter().flat_map(|folder| discover::files(folder)).collect();
             journal.update(found, &*self.reader.pipe);
             if !journal.started && !journal.files.is_empty() {
                 journal.started = true;
@@ -209,7 +228,7 @@ impl Follower {
                     Ok(_) => {}
                     Err(trouble) => {
                         tracing::error!(path = %file.path.display(), "cannot look at a journal: {trouble}; what was not read of it is given up; hint: `journalctl --verify` shows what is damaged");
-                        self.context.pipe.lost(journal.settings.number, LostReason::Unreadable, file.behind());
+                        self.context.pipe.lost(journal.settings.input.number, LostReason::Unreadable, file.behind());
                         file.give_up();
                     }
                 }
@@ -249,7 +268,7 @@ impl Follower {
             journal.sources.forget_idle(now);
             journal.keep_held_limit(&*self.context.pipe);
             let gauges = vec![(String::new(), journal.gauges())];
-            self.context.pipe.gauges(journal.settings.number, gauges);
+            self.context.pipe.gauges(journal.settings.input.number, gauges);
         }
     }
 
@@ -271,7 +290,8 @@ impl Follower {
             let step = self.read_round();
             if step == Step::Idle {
                 self.journals.iter_mut().for_each(Journal::sweep);
-                if self.journals.iter().all(Journal::is_settled) {
+                // What was settled just now may have been waited for.
+                if self.journals.iter().all(Journal::is_settled) && self.read_round() == Step::Idle {
                     break;
                 }
             }
@@ -297,7 +317,7 @@ impl Journal {
         }
         for folder in &self.settings.folders {
             let why = std::fs::read_dir(folder).map_or_else(|e| e.to_string(), |_| "it has no journal files".into());
-            tracing::warn!(input = self.settings.name, folder = %folder.display(), "no journal: {why}; it is looked for again each 5 s; hint: mount it, or name its folder as `path`");
+            tracing::warn!(input = self.settings.input.name, folder = %folder.display(), "no journal: {why}; it is looked for again each 5 s; hint: mount it, or name its folder as `path`");
         }
     }
 
@@ -307,7 +327,7 @@ impl Journal {
         for file in self.files.iter_mut().filter(|file| !there.contains(&(file.device, file.inode))) {
             file.deleted = file.file.is_deleted();
         }
-        let name = self.settings.name.clone();
+        let name = self.settings.input.name.clone();
         let paths: HashSet<&PathBuf> = found.iter().map(|f| &f.path).collect();
         for done in self.done.extract_if(.., |done| !there.contains(&done.identity) || !paths.contains(&done.path)) {
             // Renamed, or gone; a file that is still there is found again by its row.
@@ -315,6 +335,7 @@ impl Journal {
                 self.places.by_file.extend(done.cursor.map(|cursor| (done.id, cursor)));
             } else {
                 done.cursor.into_iter().for_each(|cursor| self.places.keep(cursor));
+                copies::remember(&mut self.gone, done.covered);
                 self.changes.push(Change::RemoveCursor { input: name.clone(), file: done.id.to_string() });
             }
         }
@@ -337,7 +358,7 @@ impl Journal {
         let opened = File::open(&found.path)
             .map_err(Trouble::from)
             .and_then(|file| JournalFile::open(Box::new(file)))
-            .map(|file| Followed::new(file, found.path.clone(), identity, &self.settings.matches));
+            .map(|file| Followed::new(file, &found, &self.settings.matches));
         let file = match opened {
             Ok(file) => file,
             Err(trouble) => return self.cannot_open(&found, &trouble, pipe),
@@ -354,7 +375,7 @@ impl Journal {
         if let Err(trouble) = self.places.begin(&mut file) {
             tracing::error!(path = %file.path.display(), "a journal is damaged: {trouble}; what can be read of it is read; hint: `journalctl --verify` shows what is damaged");
             file.said_damage = true;
-            pipe.lost_entries(self.settings.number, LostReason::Unreadable, 1);
+            pipe.lost_entries(self.settings.input.number, LostReason::Unreadable, 1);
         }
         tracing::debug!(path = %file.path.display(), id = %file.id, "following a journal file");
         self.files.push(file);
@@ -373,7 +394,7 @@ impl Journal {
             Trouble::Damaged(_) | Trouble::Short => "`journalctl --verify` shows what is damaged",
         };
         tracing::error!(path = %found.path.display(), "a journal file cannot be read: {trouble}; hint: {hint}");
-        pipe.lost(self.settings.number, LostReason::Unreadable, found.bytes);
+        pipe.lost(self.settings.input.number, LostReason::Unreadable, found.bytes);
     }
 
     /// The first scan is over: what was written and is gone is counted, and what is found from now on is new.
@@ -381,20 +402,20 @@ impl Journal {
         let missed = self.missed_entries();
         if missed > 0 {
             tracing::error!(
-                input = self.settings.name,
+                input = self.settings.input.name,
                 missed,
                 "entries of the journal were deleted before they were read; hint: raise SystemMaxUse of journald.conf"
             );
-            pipe.lost_entries(self.settings.number, LostReason::GoneBeforeRead, missed);
+            pipe.lost_entries(self.settings.input.number, LostReason::GoneBeforeRead, missed);
         }
         if self.unreadable.is_empty() {
             for (id, cursor) in std::mem::take(&mut self.places.by_file) {
                 self.places.keep(cursor);
-                self.changes.push(Change::RemoveCursor { input: self.settings.name.clone(), file: id.to_string() });
+                self.changes.push(Change::RemoveCursor { input: self.settings.input.name.clone(), file: id.to_string() });
             }
         }
         self.places.end_of_start();
-        self.changes.push(Change::TakenOver { input: self.settings.name.clone() });
+        self.changes.push(Change::TakenOver { input: self.settings.input.name.clone() });
     }
 
     /// Entries between what was settled and what is there, by their numbers.
@@ -426,8 +447,10 @@ impl Journal {
     fn close_done(&mut self) {
         self.files.iter_mut().for_each(Followed::sweep);
         for file in self.files.extract_if(.., |file| file.is_done()) {
-            let input = self.settings.name.clone();
+            let input = self.settings.input.name.clone();
+            let covered = Covered::of(&file).and_then(Covered::to_settled);
             if file.deleted {
+                copies::remember(&mut self.gone, covered);
                 file.settled.into_iter().for_each(|cursor| self.places.keep(cursor));
                 self.changes.push(Change::RemoveCursor { input, file: file.id.to_string() });
                 continue;
@@ -436,8 +459,19 @@ impl Journal {
                 self.changes.push(put(input, file.id, &cursor));
             }
             let identity = (file.device, file.inode);
-            self.done.push(Done { id: file.id, path: file.path, identity, cursor: file.settled });
+            self.done.push(Done { id: file.id, path: file.path, identity, cursor: file.settled, covered });
         }
+    }
+
+    /// What other files have of which this one may have copies.
+    pub(super) fn covered(&self, index: usize) -> Vec<Covered> {
+        if self.settings.folders.len() == 1 {
+            return Vec::new();
+        }
+        let followed = self.files.iter().filter_map(Covered::of);
+        let done = self.done.iter().filter_map(|done| done.covered);
+        let all = followed.chain(done).chain(self.gone.iter().copied());
+        all.filter(|covered| covered.concerns(&self.files[index])).collect()
     }
 
     fn changed_rows(&mut self) -> Vec<Change> {
@@ -446,7 +480,7 @@ impl Journal {
         for file in self.files.iter_mut().filter(|file| file.dirty) {
             file.dirty = false;
             let cursor = file.settled.as_ref();
-            changes.extend(cursor.map(|cursor| put(self.settings.name.clone(), file.id, cursor)));
+            changes.extend(cursor.map(|cursor| put(self.settings.input.name.clone(), file.id, cursor)));
         }
         changes
     }
@@ -459,7 +493,7 @@ impl Journal {
     fn put_all(&mut self) {
         self.files.iter_mut().for_each(|file| file.dirty = true);
         let of_done = self.done.iter().filter_map(|done| Some((done.id, done.cursor?)));
-        self.changes.extend(of_done.map(|(id, cursor)| put(self.settings.name.clone(), id, &cursor)));
+        self.changes.extend(of_done.map(|(id, cursor)| put(self.settings.input.name.clone(), id, &cursor)));
     }
 
     /// Deleted files that are not read take room on a disk where nobody sees them: beyond the limit the oldest are given up.
@@ -471,7 +505,7 @@ impl Journal {
             let Some(oldest) = held.min_by_key(|file| file.file.header().head_realtime) else { return };
             let lost = oldest.behind();
             tracing::error!(path = %oldest.path.display(), lost_bytes = lost, "a deleted journal is given up before its end was read: deleted files hold too much; hint: raise `storage.held_limit`, or SystemMaxUse of journald.conf");
-            pipe.lost(self.settings.number, LostReason::HeldLimit, lost);
+            pipe.lost(self.settings.input.number, LostReason::HeldLimit, lost);
             bytes -= oldest.held_bytes();
             oldest.give_up();
         }

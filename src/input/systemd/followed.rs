@@ -7,6 +7,7 @@
 //! With filters, what was written before the file was found is read by the lists of their fields, and what comes later is looked at
 //! entry by entry: the lists of a growing file may be half written.
 
+use super::discover::Found;
 use super::fields::Slots;
 use super::journal::{Cursor, Entry, EntryList, Id, Indexed, Item, JournalFile, Matcher, Matches, Trouble};
 use crate::record::Ticket;
@@ -62,6 +63,10 @@ pub(super) struct Followed {
     pub(super) path: PathBuf,
     pub(super) device: u64,
     pub(super) inode: u64,
+    /// Which of the section's folders it is in.
+    pub(super) folder: usize,
+    /// The first entry of all, as soon as there is one.
+    pub(super) first: Option<Cursor>,
     pub(super) file: JournalFile,
     pub(super) slots: Slots,
     matcher: Matcher,
@@ -90,7 +95,8 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    pub(super) fn new(file: JournalFile, path: PathBuf, (device, inode): (u64, u64), matches: &Matches) -> Self {
+    pub(super) fn new(file: JournalFile, found: &Found, matches: &Matches) -> Self {
+        let (path, device, inode, folder) = (found.path.clone(), found.device, found.inode, found.folder);
         let has_final_name = is_final_name(&path);
         let is_final = has_final_name || file.header().archived;
         Self {
@@ -98,6 +104,8 @@ impl Followed {
             path,
             device,
             inode,
+            folder,
+            first: None,
             file,
             slots: Slots::default(),
             matcher: Matcher::new(matches.clone()),
@@ -124,6 +132,7 @@ impl Followed {
 
     /// Begins behind all entries that are before something: [`EntryList::seek`].
     pub(super) fn begin(&mut self, mut is_before: impl FnMut(&Cursor) -> bool) -> Result<(), Trouble> {
+        self.find_first();
         let is_before = |file: &mut JournalFile, offset: u64| {
             let entry = file.entry(offset, &mut Vec::new());
             entry.is_ok_and(|entry| is_before(&file.cursor(&entry)))
@@ -137,6 +146,12 @@ impl Followed {
         (self.settled, self.dirty) = (self.read, from != 0);
         found?;
         self.begin_by_index(from)
+    }
+
+    fn find_first(&mut self) {
+        let first = EntryList::all().next(&mut self.file).ok().flatten();
+        let entry = first.and_then(|offset| self.file.entry(offset, &mut Vec::new()).ok());
+        self.first = entry.map(|entry| self.file.cursor(&entry));
     }
 
     /// Uses the lists of the filters' fields for what is there already.
@@ -160,7 +175,11 @@ impl Followed {
     pub(super) fn copy_of(&mut self, cursor: &Cursor) -> Option<Cursor> {
         let mut list = EntryList::all();
         let is_before = |file: &mut JournalFile, offset: u64| {
-            file.entry(offset, &mut Vec::new()).is_ok_and(|entry| entry.realtime < cursor.realtime)
+            let is_before = |entry: Entry| match entry.boot_id == cursor.boot_id {
+                true => entry.monotonic < cursor.monotonic,
+                false => entry.realtime < cursor.realtime,
+            };
+            file.entry(offset, &mut Vec::new()).is_ok_and(is_before)
         };
         list.seek(&mut self.file, is_before).ok()?;
         for _ in 0..SAME_MOMENT_MAX {
@@ -188,6 +207,9 @@ impl Followed {
         self.is_final = is_final;
         if changed {
             self.matcher.refresh(&mut self.file);
+            if self.first.is_none() {
+                self.find_first();
+            }
         }
         // A half written entry may be whole without a change of the header.
         let again = changed || ends || self.half_written.is_some() || self.read_errors > 0;
@@ -256,6 +278,10 @@ impl Followed {
     pub(super) fn give_up(&mut self) {
         (self.given_up, self.is_final, self.at_end) = (true, true, true);
         (self.next, self.half_written, self.read_errors) = (None, None, 0);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// An entry cannot be read: it is half written, or damaged and passed over.

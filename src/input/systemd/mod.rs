@@ -23,19 +23,20 @@ mod sources;
 mod followed;
 mod discover;
 mod places;
+mod copies;
 mod follow;
 mod read;
 mod settings;
 
+use super::settings::{DbOptions, number_equal_names, state_folder};
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section};
 use settings::{Settings, SystemdOptions};
-use std::path::{Path, PathBuf};
 
 pub(super) const PLUGIN: InputPlugin = InputPlugin {
     name: "systemd",
     about: "Reads the systemd journal.",
-    options: &[SystemdOptions::OPTIONS],
+    options: &[SystemdOptions::OPTIONS, DbOptions::OPTIONS],
     deviations: &[SystemdOptions::DEVIATIONS],
     configure,
     state_folder,
@@ -47,14 +48,8 @@ fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Rep
         .map(|(index, (section, number))| Settings::new(section, index, *number, context.config, report))
         .collect();
     let mut settings: Vec<Settings> = settings.into_iter().collect::<Option<_>>()?;
-    settings::number_equal_names(&mut settings);
+    number_equal_names(settings.iter_mut().map(|section| &mut section.input.name));
     Some(Box::new(Systemd { settings }))
-}
-
-/// Positions live in the folder of the first `db`.
-fn state_folder(section: &Section) -> Option<PathBuf> {
-    let db = section.get("db")?;
-    section.resolve(&db.value).parent().map(Path::to_path_buf)
 }
 
 struct Systemd {

@@ -5,7 +5,7 @@
 //! Fluent Bit had read up to an entry, at the first start behind it, in every file
 //! first start, read_from_tail on                         at the end
 //! a known cursor is of an entry that is in this file too behind it: journald copied the file from /run to /var
-//! else                                                   at the beginning
+//! else                                                   at the beginning; copies are passed over as they are read (copies.rs)
 //! ```
 
 use super::followed::Followed;
@@ -32,9 +32,9 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn load(state: &State, settings: &Settings) -> Self {
-        let rows = state.cursors(&settings.name);
+        let rows = state.cursors(&settings.input.name);
         // An input that was here has taken over whatever there was, if only nothing.
-        let first_start = rows.is_empty() && state.is_complete() && !state.has_taken_over(&settings.name);
+        let first_start = rows.is_empty() && state.is_complete() && !state.has_taken_over(&settings.input.name);
         let by_file: HashMap<Id, Cursor> =
             rows.iter().filter_map(|(file, cursor)| Some((Id::parse(file)?, Cursor::parse(cursor)?))).collect();
         let mut places = Self { by_file, from_tail: first_start && settings.options.read_from_tail, ..Self::default() };
@@ -92,7 +92,7 @@ fn fluent_bit(state: &State, settings: &Settings) -> Option<Cursor> {
             let cursor = Cursor::parse(&text);
             match cursor {
                 Some(_) => {
-                    tracing::info!(input = settings.name, database = %path, "took over the journal's cursor from Fluent Bit; its database is not needed any more")
+                    tracing::info!(input = settings.input.name, database = %path, "took over the journal's cursor from Fluent Bit; its database is not needed any more")
                 }
                 None => tracing::warn!(
                     "`db` {path} has no cursor of a journal that can be read: `{text}`; hint: the journal is read as at a first start"

@@ -1,5 +1,6 @@
 //! Reading: which file is next, a round of its entries, and the groups that had to wait.
 
+use super::copies::{IsCopy, is_copy};
 use super::follow::{Held, Journal, Reader};
 use super::followed::{Followed, Look};
 use super::journal::{Cursor, Trouble};
@@ -9,6 +10,9 @@ use std::ops::Range;
 
 /// Entries that may be held back for outputs that are full: of each only its place is in memory.
 const HELD_MAX: usize = 100_000;
+
+/// Copies that are passed at a time.
+const COPIES_MAX: usize = 20_000;
 
 /// What came of a try to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl Journal {
     fn next_file(&mut self, reader: &Reader) -> (Option<usize>, Option<Cursor>, bool) {
         let (mut first, mut limit, mut passed): (Option<(usize, Cursor)>, Option<Cursor>, bool) = (None, None, false);
         for index in 0..self.files.len() {
-            let next = match self.files[index].look() {
+            let next = match self.look(index) {
                 Look::Next(next) => next.cursor,
                 Look::End => continue,
                 Look::Later => {
@@ -48,7 +52,7 @@ impl Journal {
                     return (None, None, passed);
                 }
                 Look::Damaged(trouble, bytes) => {
-                    report(&mut self.files[index], &trouble, bytes, self.settings.number, &*reader.pipe);
+                    report(&mut self.files[index], &trouble, bytes, self.settings.input.number, &*reader.pipe);
                     return (None, None, true);
                 }
             };
@@ -63,8 +67,28 @@ impl Journal {
         (first.map(|(index, _)| index), limit, passed)
     }
 
+    /// The next entry of a file that is no copy.
+    fn look(&mut self, index: usize) -> Look {
+        let mut look = self.files[index].look();
+        if !matches!(look, Look::Next(_)) {
+            return look;
+        }
+        let covered = self.covered(index);
+        for _ in 0..COPIES_MAX {
+            let Look::Next(next) = &look else { return look };
+            match is_copy(&covered, &next.cursor) {
+                IsCopy::No => return look,
+                IsCopy::Waits => return Look::End,
+                IsCopy::Settled => self.files[index].take_next(),
+            }
+            look = self.files[index].look();
+        }
+        Look::Later
+    }
+
     fn read_round(&mut self, index: usize, limit: Option<Cursor>, reader: &mut Reader) {
         self.tidy();
+        let covered = self.covered(index);
         let round = &mut reader.round;
         round.clear();
         let file = &mut self.files[index];
@@ -73,17 +97,19 @@ impl Journal {
                 Look::Next(next) => next,
                 Look::End | Look::Later => break,
                 Look::Damaged(trouble, bytes) => {
-                    report(file, &trouble, bytes, self.settings.number, &*reader.pipe);
+                    report(file, &trouble, bytes, self.settings.input.number, &*reader.pipe);
                     continue;
                 }
             };
-            if limit.is_some_and(|limit| next.cursor.order(&limit).is_gt()) {
+            let is_after = limit.is_some_and(|limit| next.cursor.order(&limit).is_gt());
+            if is_after || is_copy(&covered, &next.cursor) != IsCopy::No {
                 break;
             }
             let items = std::mem::take(&mut file.items);
             let fields_max = self.settings.fields_max();
             let (keys, sources) = (&mut self.keys, &mut self.sources);
-            let mut lists = Lists { slots: &mut file.slots, keys, sources, fields_max };
+            let own = reader.own.as_deref();
+            let mut lists = Lists { slots: &mut file.slots, keys, sources, fields_max, own };
             match round.add(&mut file.file, next.entry, &items, &mut lists) {
                 Ok(()) => file.take_next(),
                 Err(trouble) => {
@@ -91,11 +117,14 @@ impl Journal {
                     else {
                         break;
                     };
-                    report(file, &trouble, bytes, self.settings.number, &*reader.pipe);
+                    report(file, &trouble, bytes, self.settings.input.number, &*reader.pipe);
                     file.read = Some(next.cursor);
                 }
             }
             file.items = items;
+        }
+        if round.own_bytes > 0 {
+            reader.pipe.skipped(self.settings.input.number, round.own_bytes);
         }
         if !round.entries.is_empty() {
             self.hand_over(index, reader);
@@ -132,7 +161,7 @@ impl Journal {
             Admission::Full | Admission::NotYet => return false,
             Admission::LeftOut => {
                 self.sources.leave_out(source_number);
-                reader.pipe.skipped(self.settings.number, bytes);
+                reader.pipe.skipped(self.settings.input.number, bytes);
                 return true;
             }
             Admission::Go => {}
@@ -204,17 +233,17 @@ impl Journal {
             items.clear();
             let fields_max = self.settings.fields_max();
             let (keys, sources) = (&mut self.keys, &mut self.sources);
-            let mut lists = Lists { slots: &mut file.slots, keys, sources, fields_max };
+            let mut lists = Lists { slots: &mut file.slots, keys, sources, fields_max, own: None };
             let entry = file.file.entry(*offset, &mut items);
             if let Err(trouble) = entry.and_then(|entry| round.add(&mut file.file, entry, &items, &mut lists)) {
-                report(file, &trouble, 0, self.settings.number, &*reader.pipe);
+                report(file, &trouble, 0, self.settings.input.number, &*reader.pipe);
             }
         }
     }
 
     /// Has it read as much as its `mem_buf_limit` lets it hold? What waits for company is sent then.
     fn is_over_its_limit(&mut self, reader: &Reader) -> bool {
-        let limit = self.settings.mem_buf_limit;
+        let limit = self.settings.input.mem_buf_limit;
         if limit == 0 || self.unsettled < limit {
             return false;
         }

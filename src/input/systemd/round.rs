@@ -47,6 +47,8 @@ pub(super) struct Lists<'a> {
     pub(super) keys: &'a mut Keys,
     pub(super) sources: &'a mut Sources,
     pub(super) fields_max: usize,
+    /// The field that entries of drave's own log have.
+    pub(super) own: Option<&'a [u8]>,
 }
 
 /// What records are made with.
@@ -66,6 +68,8 @@ pub(super) struct Round {
     text: Vec<u8>,
     hashes: Vec<u64>,
     pub(super) bytes: usize,
+    /// Of entries of drave's own log, which were left out.
+    pub(super) own_bytes: u64,
     /// Numbers batches and records, so that marks of earlier ones do not count.
     batch: u32,
     record: u32,
@@ -77,10 +81,10 @@ impl Round {
         self.fields.clear();
         self.own.clear();
         self.text.clear();
-        self.bytes = 0;
+        (self.bytes, self.own_bytes) = (0, 0);
     }
 
-    /// Adds an entry with all its fields; one that is damaged leaves nothing behind.
+    /// Adds an entry with all its fields; one that is damaged, or of drave's own log, leaves nothing behind.
     pub(super) fn add(
         &mut self,
         file: &mut JournalFile,
@@ -90,13 +94,16 @@ impl Round {
     ) -> Result<(), Trouble> {
         let before = (self.fields.len(), self.own.len(), self.text.len());
         self.hashes.clear();
-        let mut adding = Adding { begin: before.0, bytes: 0, cut: false, source: None };
+        let mut adding = Adding { begin: before.0, bytes: 0, cut: false, is_own: false, source: None };
         let read = items.iter().try_for_each(|item| self.add_field(file, *item, lists, &mut adding));
         if let Err(trouble) = read.and_then(|()| file.check_entry(&entry, items.len(), &self.hashes)) {
-            self.fields.truncate(before.0);
-            self.own.truncate(before.1);
-            self.text.truncate(before.2);
+            self.truncate(before);
             return Err(trouble);
+        }
+        if adding.is_own {
+            self.truncate(before);
+            self.own_bytes += adding.bytes as u64;
+            return Ok(());
         }
         let source = adding.source.unwrap_or_else(|| lists.sources.of(None));
         let fields = before.0 as u32..self.fields.len() as u32;
@@ -104,6 +111,12 @@ impl Round {
         let (bytes, cut) = (adding.bytes as u32, adding.cut);
         self.entries.push(RoundEntry { entry, source, fields, bytes, cut });
         Ok(())
+    }
+
+    fn truncate(&mut self, (fields, own, text): (usize, usize, usize)) {
+        self.fields.truncate(fields);
+        self.own.truncate(own);
+        self.text.truncate(text);
     }
 
     fn add_field(
@@ -122,6 +135,7 @@ impl Round {
             self.hashes.extend(slot.xor);
             adding.cut |= slot.cut;
             adding.source = slot.source.or(adding.source);
+            adding.is_own |= slot.is_own;
             let bytes = lists.slots.len_of(number);
             self.push(number, bytes, lists.fields_max, adding);
             return Ok(());
@@ -134,6 +148,8 @@ impl Round {
         let name = &text[..data.key_len];
         let source = (name == UNIT).then(|| lists.sources.of(Some(&text[data.key_len + 1..])));
         adding.source = source.or(adding.source);
+        let is_own = lists.own == Some(text);
+        adding.is_own |= is_own;
         let bytes = text.len();
         if name.is_empty() || self.fields.len() - adding.begin >= lists.fields_max {
             adding.cut |= !name.is_empty();
@@ -142,7 +158,9 @@ impl Round {
         }
         let reference = if data.entries > 1 && bytes <= SLOT_BYTES_MAX {
             let key = lists.keys.number(name);
-            let number = lists.slots.put(item.offset, text, Slot::new(&data, key, source));
+            let mut slot = Slot::new(&data, key, source);
+            slot.is_own = is_own;
+            let number = lists.slots.put(item.offset, text, slot);
             self.text.truncate(start);
             number
         } else {
@@ -252,6 +270,7 @@ struct Adding {
     begin: usize,
     bytes: usize,
     cut: bool,
+    is_own: bool,
     source: Option<u32>,
 }
 

@@ -22,6 +22,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Bounds of the clock that looks for growth.
 pub(super) const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(150);
+/// The same where nothing was written to any file for a while.
+const POLL_QUIET: Duration = Duration::from_millis(250);
+const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// The clock slows down until looking, and reading the little that came since, costs no more than a hundredth of a core: a look
 /// that finds ten lines in a file costs little more than one that finds five.
 const POLL_COST_SHARE: u32 = 100;
@@ -90,8 +93,8 @@ impl Follower {
         let (unsettled, swept) = (vec![0; inputs.len()], vec![false; inputs.len()]);
         let events = inputs.iter().any(|i| i.options.inotify_watcher);
         let watcher = Watcher::new(events, Arc::clone(&context.stop.wake));
-        if let Some(first) = inputs.iter().find(|i| i.options.db.is_some()) {
-            context.state.synchronous(first.sync());
+        if let Some(sync) = inputs.iter().find_map(|input| input.sync) {
+            context.state.synchronous(sync);
         }
         Self {
             inputs,
@@ -155,7 +158,8 @@ impl Follower {
                 self.flush_idle(now);
                 busy = now.elapsed();
                 last_poll = now;
-                next_poll = now + between_polls(busy);
+                let is_quiet = now.saturating_duration_since(self.grew) >= QUIET_AFTER;
+                next_poll = now + if is_quiet { POLL_QUIET } else { between_polls(busy) };
             }
             if now >= next_second {
                 self.each_second(&committer);

@@ -40,15 +40,15 @@ mod siblings;
 mod tag;
 mod takeover;
 
+use super::settings::{DbOptions, number_equal_names, state_folder};
 use super::{Context, Input, InputContext, InputPlugin};
 use crate::config::{Report, Section};
 use settings::{Settings, TailOptions};
-use std::path::{Path, PathBuf};
 
 pub(super) const PLUGIN: InputPlugin = InputPlugin {
     name: "tail",
     about: "Follows files.",
-    options: &[TailOptions::OPTIONS],
+    options: &[TailOptions::OPTIONS, DbOptions::OPTIONS],
     deviations: &[TailOptions::DEVIATIONS],
     configure,
     state_folder,
@@ -62,15 +62,8 @@ fn configure(sections: &[&Section], context: &InputContext<'_>, report: &mut Rep
         .map(|(index, (section, number))| Settings::new(section, index, *number, context.config, report))
         .collect();
     let mut settings: Vec<Settings> = settings.into_iter().collect::<Option<_>>()?;
-    settings::number_equal_names(&mut settings);
+    number_equal_names(settings.iter_mut().map(|section| &mut section.name));
     Some(Box::new(Tail { settings }))
-}
-
-/// Positions live in the folder of the first `db`.
-fn state_folder(section: &Section) -> Option<PathBuf> {
-    let db = section.get("db")?;
-    let parent = section.resolve(&db.value).parent().map(Path::to_path_buf)?;
-    Some(parent)
 }
 
 struct Tail {

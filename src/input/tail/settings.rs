@@ -3,26 +3,13 @@
 use super::discover::Patterns;
 use super::held::HeldLimits;
 use super::tag::Tagging;
-use crate::config::{Config, Duration, InputShared, List, Report, Section, Size};
+use crate::config::{Config, Duration, List, Report, Section, Size};
+use crate::input::settings::{DbOptions, InputSettings};
 use crate::parse::encoding::{Charset, Generic, Unicode};
 use crate::parse::{self, Defined, DockerMode, LineFormat, Multiline, Parser};
 use crate::state::Sync;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-crate::option_enum! {
-    /// How surely positions are on disk.
-    pub enum DbSync {
-        /// As full, and the folder too.
-        Extra = "extra",
-        /// An fsync a commit.
-        Full = "full",
-        /// Now and then.
-        Normal = "normal",
-        /// Never.
-        Off = "off",
-    }
-}
 
 crate::option_enum! {
     /// Where reading begins in files of which no position is known.
@@ -74,11 +61,6 @@ crate::options! {
         path_key: String, "path_key", optional;
         /// A key that gets the place in the file where the record begins, in bytes.
         offset_key: String, "offset_key", optional;
-        /// Keeps positions; the first one's folder is the state folder where the service sets no `state_dir`. A database that
-        /// Fluent Bit left there is taken over at the first start, and never written.
-        db: String, "db", optional;
-        /// How surely positions are on disk: extra, full, normal, off.
-        db_sync: DbSync, "db.sync", default "normal";
         /// Whether files that are there at the first start are read from their beginning; `auto`: those younger than ten minutes.
         read_from_head: ReadFromHead, "read_from_head", default "off";
         /// Whether files that are found after the start are read from their beginning; off: as `read_from_head` says.
@@ -152,6 +134,7 @@ pub(super) struct Settings {
     pub(super) tagging: Tagging,
     /// The file named as `db`: that of Fluent Bit, maybe.
     pub(super) db: Option<PathBuf>,
+    pub(super) sync: Option<Sync>,
     pub(super) format: LineFormat,
     /// What joins whole lines further.
     pub(super) multiline: Option<Arc<Multiline>>,
@@ -186,12 +169,12 @@ impl Settings {
         report: &mut Report,
     ) -> Option<Self> {
         let options = TailOptions::from_section(section, report);
-        let shared = InputShared::from_section(section, &mut Report::default());
-        let (mut options, shared) = (options?, shared?);
+        let db = DbOptions::from_section(section, report);
+        let input = InputSettings::new(section, index, number, Some(path_as_written(section)));
+        let (mut options, db, InputSettings { name, tag, mem_buf_limit, .. }) = (options?, db?, input?);
         let lines = lines(section, &options, config, report);
         let charset = charset(section, &options, report);
         let patterns = Patterns::new(section, &options, report);
-        let tag = shared.tag.unwrap_or_else(|| format!("tail.{index}"));
         let tagging = Tagging::new(section, tag, options.tag_regex.as_deref(), report);
         if !options.multiline_parser.0.is_empty() {
             // As in Fluent Bit: a container's line that is not one keeps the usual key.
@@ -202,10 +185,11 @@ impl Settings {
         let is_plain = matches!(format, LineFormat::Plain) && !options.multiline_parser.0.is_empty();
         Some(Self {
             number,
-            name: shared.alias.unwrap_or_else(|| path_as_written(section)),
+            name,
             patterns: patterns?,
             tagging: tagging?,
-            db: section.get("db").map(|e| section.resolve(&e.value)),
+            sync: db.db.is_some().then(|| db.sync()),
+            db: db.file(section),
             keeps_line_end: is_plain && multiline.is_some(),
             format,
             multiline: multiline.map(Arc::new),
@@ -213,7 +197,7 @@ impl Settings {
             joined_bytes_max: config.service.multiline_buffer_limit.0 as usize,
             held_limits: HeldLimits::new(&config.service),
             open_bytes_max: (config.service.mem_limit.0 / OPEN_SHARE) as usize,
-            mem_buf_limit: shared.mem_buf_limit.map_or(0, |s| s.0),
+            mem_buf_limit,
             options,
             parsers: config.parsers.clone().into(),
             multiline_parsers: config.multiline_parsers.clone().into(),
@@ -229,33 +213,11 @@ impl Settings {
     pub(super) fn line_bytes_max(&self) -> usize {
         self.options.buffer_max_size.0.clamp(1, 64 << 20) as usize
     }
-
-    pub(super) fn sync(&self) -> Sync {
-        match self.options.db_sync {
-            DbSync::Extra => Sync::Extra,
-            DbSync::Full => Sync::Full,
-            DbSync::Normal => Sync::Normal,
-            DbSync::Off => Sync::Off,
-        }
-    }
 }
 
 /// All items of a list, since sections may differ in any of them.
 fn path_as_written(section: &Section) -> String {
     section.all("path").map(|e| e.value.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// Sections may read the same path, with other tags. Each has positions of its own.
-pub(super) fn number_equal_names(sections: &mut [Settings]) {
-    for at in 1..sections.len() {
-        let (before, rest) = sections.split_at_mut(at);
-        let name = &mut rest[0].name;
-        let is_taken = |name: &str| before.iter().any(|s| s.name == name);
-        if is_taken(name) {
-            let numbered = (2..).map(|n| format!("{name} #{n}")).find(|numbered| !is_taken(numbered));
-            *name = numbered.unwrap_or_default();
-        }
-    }
 }
 
 /// What a line is, and what lines are joined to.
@@ -399,13 +361,14 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::settings::number_equal_names;
 
     #[test]
     fn each_section_has_a_name_of_its_own() {
         let sections =
             ["path: /a", "path: [/a, /b]", "path: [/c, /b]", "path: /a", "path: /x, alias: '/a #2'", "path: /a"];
         let mut settings = Settings::all_for_test(&sections);
-        number_equal_names(&mut settings);
+        number_equal_names(settings.iter_mut().map(|section| &mut section.name));
         let names: Vec<&str> = settings.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["/a", "/a, /b", "/c, /b", "/a #2", "/a #2 #2", "/a #3"]);
     }

@@ -55,6 +55,8 @@ pub struct Header {
     pub file_id: Id,
     /// Of the machine that wrote it.
     pub machine_id: Id,
+    /// The boot of the last entry.
+    pub tail_boot_id: Id,
     /// What numbers its entries: files of one journald have the same.
     pub seqnum_id: Id,
     /// In bytes.
@@ -77,6 +79,8 @@ pub struct Header {
     pub head_realtime: u64,
     /// Time of the last entry, in microseconds.
     pub tail_realtime: u64,
+    /// Time of the last entry since its boot, in microseconds.
+    pub tail_monotonic: u64,
 }
 
 impl Header {
@@ -100,6 +104,7 @@ impl Header {
             archived: bytes[16] == STATE_ARCHIVED,
             file_id: id(24),
             machine_id: id(40),
+            tail_boot_id: id(56),
             seqnum_id: id(72),
             size: word(88),
             data_hash_table_offset: word(104),
@@ -111,6 +116,7 @@ impl Header {
             entry_array_offset: word(176),
             head_realtime: word(184),
             tail_realtime: word(192),
+            tail_monotonic: word(200),
         };
         let is_sound = header.size >= SIZE_MIN && header.size.is_multiple_of(8) && header.size <= file_len;
         if is_sound { Ok(header) } else { Err(Trouble::Damaged("its header has an impossible size")) }

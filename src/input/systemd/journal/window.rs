@@ -1,5 +1,5 @@
 //! A piece of a file in memory. Entries are read from the front to the back, and what belongs to them was written just before them:
-//! so a window grows while it is read on, and begins anew, small, where reading jumps.
+//! so a window grows while most of it is read, and begins anew, small, where reading jumps, as from one entry of a unit to the next.
 
 use super::Trouble;
 use std::fs::File;
@@ -67,11 +67,18 @@ impl Storage for Vec<u8> {
     }
 }
 
+/// A window of which less than this part was asked for does not grow.
+const USED_PART: usize = 8;
+
 /// Some bytes of a file.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     start: u64,
+    /// Of the file up to `filled`; what is behind it was made once, and is filled again and again.
     bytes: Vec<u8>,
+    filled: usize,
+    /// Bytes that were asked for, since it began.
+    used: usize,
     lead: u64,
     bytes_min: usize,
     bytes_max: usize,
@@ -85,18 +92,19 @@ impl Window {
 
     /// Forgets what may have changed.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        (self.filled, self.used) = (0, 0);
     }
 
     /// Gives its memory back.
     pub(super) fn release(&mut self) {
+        self.clear();
         self.bytes = Vec::new();
     }
 
     /// Are these bytes in it, or where it would grow next?
     pub(super) fn reaches(&self, offset: u64, len: usize) -> bool {
         let end = offset.checked_sub(self.start).and_then(|at| at.checked_add(len as u64));
-        !self.bytes.is_empty() && end.is_some_and(|end| end <= self.bytes_max as u64)
+        self.filled > 0 && end.is_some_and(|end| end <= self.bytes_max as u64)
     }
 
     /// So many bytes from `offset` on.
@@ -105,22 +113,23 @@ impl Window {
             return Err(Trouble::Short);
         }
         if !self.holds(offset, len) {
-            let goes_on = self.reaches(offset, len) && offset <= self.end() + self.bytes.len() as u64;
-            if !goes_on {
+            let goes_on = self.reaches(offset, len) && offset <= self.end() + self.filled as u64;
+            if !goes_on || self.used < self.filled / USED_PART {
                 self.start = offset.saturating_sub(self.lead);
-                self.bytes.clear();
+                self.clear();
             }
             self.grow(storage, (offset - self.start) as usize + len)?;
             if !self.holds(offset, len) {
                 return Err(Trouble::Short);
             }
         }
+        self.used += len;
         let at = (offset - self.start) as usize;
         Ok(&self.bytes[at..at + len])
     }
 
     fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+        self.start + self.filled as u64
     }
 
     fn holds(&self, offset: u64, len: usize) -> bool {
@@ -129,12 +138,12 @@ impl Window {
 
     /// To at least so many bytes, and twice what it has.
     fn grow(&mut self, storage: &dyn Storage, needed: usize) -> Result<(), Trouble> {
-        let before = self.bytes.len();
-        let twice = (before * 2).clamp(self.bytes_min, self.bytes_max);
-        self.bytes.resize(twice.max(needed), 0);
-        let read = storage.read_at(&mut self.bytes[before..], self.start + before as u64);
-        self.bytes.truncate(before + *read.as_ref().unwrap_or(&0));
-        read?;
+        let before = self.filled;
+        let wanted = (before * 2).clamp(self.bytes_min, self.bytes_max).max(needed);
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        self.filled += storage.read_at(&mut self.bytes[before..wanted], self.start + before as u64)?;
         Ok(())
     }
 }
@@ -151,7 +160,7 @@ mod tests {
             let got = window.get(&bytes, offset, len).map(<[u8]>::to_vec);
             let from = offset as usize;
             assert_eq!(got.ok().as_deref(), bytes.get(from..from + len), "{offset} {len}");
-            assert_eq!((window.start, window.bytes.len()), expect, "{offset} {len}");
+            assert_eq!((window.start, window.filled), expect, "{offset} {len}");
         };
         check(10, 2, (10, 8));
         check(16, 4, (10, 16));
@@ -162,8 +171,13 @@ mod tests {
         check(96, 8, (96, 4));
         check(96, 4, (96, 4));
         check(200, 1, (200, 0));
+        let mut window = Window::new(0, 8, 64);
+        for (offset, expect) in [(0, (0, 8)), (9, (0, 16)), (17, (0, 32)), (33, (33, 8))] {
+            assert_eq!(window.get(&bytes, offset, 1).expect("a byte"), [offset as u8], "{offset}");
+            assert_eq!((window.start, window.filled), expect, "little of it is used: {offset}");
+        }
         let mut window = Window::new(4, 8, 32);
         assert_eq!(window.get(&bytes, 50, 2).expect("bytes"), [50, 51]);
-        assert_eq!((window.start, window.bytes.len()), (46, 8));
+        assert_eq!((window.start, window.filled), (46, 8));
     }
 }

@@ -266,7 +266,7 @@ impl<'t> Reader<'t> {
         while let Some(eight) = self.text.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>()) {
             // A digit without the bits of '0' is below ten: adding 0x76 leaves its highest bit alone.
             let low = u64::from_le_bytes(*eight) ^ 0x3030_3030_3030_3030;
-            let others = ((low & 0x7F7F_7F7F_7F7F_7F7F) + 0x7676_7676_7676_7676 | low) & 0x8080_8080_8080_8080;
+            let others = (((low & 0x7F7F_7F7F_7F7F_7F7F) + 0x7676_7676_7676_7676) | low) & 0x8080_8080_8080_8080;
             if others != 0 {
                 return at + others.trailing_zeros() as usize / 8;
             }

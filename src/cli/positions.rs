@@ -102,9 +102,7 @@ fn json(listed: &Listing) -> String {
             "open": file.open,
         })
     };
-    let journal = |journal: &ListedCursor| {
-        serde_json::json!({ "input": journal.input, "journal": journal.file, "cursor": journal.cursor })
-    };
+    let journal = |journal: &ListedCursor| serde_json::json!({ "input": journal.input, "journal": journal.file, "cursor": journal.cursor });
     let all = listed.files.iter().map(file).chain(listed.cursors.iter().map(journal));
     format!("{:#}\n", serde_json::Value::Array(all.collect()))
 }

@@ -22,8 +22,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use conditional::{Condition, Conditional};
 pub use aws::Instances;
+pub use conditional::{Condition, Conditional};
 pub use kubernetes::Apis;
 
 use crate::config::{Config, Environment, Opt, Report, Secret, Section};

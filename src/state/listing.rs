@@ -102,7 +102,10 @@ fn list_fluent_bit(path: &Path, scratch: &Path) -> Result<Listing, StateError> {
         path: file.name,
     };
     let of_journal = |cursor| ListedCursor { input: None, file: None, cursor };
-    Ok(Listing { files: files.into_iter().map(listed).collect(), cursors: cursor.into_iter().map(of_journal).collect() })
+    Ok(Listing {
+        files: files.into_iter().map(listed).collect(),
+        cursors: cursor.into_iter().map(of_journal).collect(),
+    })
 }
 
 fn size_of(path: &Path, inode: u64) -> Option<u64> {

@@ -95,9 +95,12 @@ fn what_vacuum_deletes_is_held_until_it_is_delivered() {
     let mut agent = host.start();
     assert!(poll(PATIENCE, || !sink.requests().is_empty()), "{}", agent.stderr());
     fs::remove_file(host.file("system@00-01.journal")).unwrap();
-    let is_held = || agent.page("/metrics").lines().any(|line| {
-        line.starts_with("drave_input_deleted_held_bytes{") && !line.ends_with(" 0")
-    });
+    let is_held = || {
+        agent
+            .page("/metrics")
+            .lines()
+            .any(|line| line.starts_with("drave_input_deleted_held_bytes{") && !line.ends_with(" 0"))
+    };
     assert!(poll(PATIENCE, is_held), "{}", agent.page("/metrics"));
     sink.answer_with(|_| Act::status(200));
     let numbers = || -> BTreeSet<String> {
@@ -134,9 +137,13 @@ fn what_is_written_after_sigterm_is_drained_where_that_is_asked_for() {
 fn its_own_entries_are_left_out_where_its_log_goes_into_the_journal() {
     let Some(host) = host() else { return };
     let invocation = "5f6a9f0d3c5d4b0e9e7d7c1a2b3c4d5e";
-    let entry = |n: u64| Entry::of(n, "drave.service").field("_SYSTEMD_INVOCATION_ID", if n % 3 == 0 { invocation } else { BEFORE });
+    let entry = |n: u64| {
+        Entry::of(n, "drave.service").field("_SYSTEMD_INVOCATION_ID", if n % 3 == 0 { invocation } else { BEFORE })
+    };
     host.write("system.journal", &(0..30).map(entry).collect::<Vec<_>>());
-    for (is_journal, expected) in [(true, (0..30).filter(|n| n % 3 != 0).collect::<Vec<u64>>()), (false, (0..30).collect())] {
+    for (is_journal, expected) in
+        [(true, (0..30).filter(|n| n % 3 != 0).collect::<Vec<u64>>()), (false, (0..30).collect())]
+    {
         let _ = fs::remove_dir_all(host.path("out"));
         let _ = fs::remove_dir_all(host.path("state"));
         let folder = tempfile::tempdir().unwrap();
@@ -164,7 +171,8 @@ fn it_ends_by_itself_where_nothing_more_will_come_and_its_cursors_are_shown() {
     host.expect(&agent, 0..50);
     let state = host.path("state");
     let positions = |format: &str| {
-        let command = Command::new(env!("CARGO_BIN_EXE_drave")).arg("positions").arg(&state).args(["--format", format]).output();
+        let command =
+            Command::new(env!("CARGO_BIN_EXE_drave")).arg("positions").arg(&state).args(["--format", format]).output();
         String::from_utf8(command.unwrap().stdout).unwrap()
     };
     let cursor = host.tools.read(&host.file("system.journal"), &[])[49].cursor.clone();

@@ -126,14 +126,10 @@ fn look_up(name: &[u8], reading: &Reading, store: &Store, shown: Shown, may_excl
     if pod.is_none() {
         store.goes_without(&said, &stale);
     }
-    let allowed = Allowed {
-        parser: false,
-        exclude: may_exclude,
-        multiline: false,
-        named: &|_| None,
-        is_multiline: &|_| false,
-    };
-    let excluded = pod.as_ref().is_some_and(|pod| Asked::of(&pod.annotations, &said.container, &allowed).excludes_all());
+    let allowed =
+        Allowed { parser: false, exclude: may_exclude, multiline: false, named: &|_| None, is_multiline: &|_| false };
+    let excluded =
+        pod.as_ref().is_some_and(|pod| Asked::of(&pod.annotations, &said.container, &allowed).excludes_all());
     let map = pod_map(&said, pod.as_deref(), shown).to_string().into_bytes();
     Known { map: Some(map), excluded, is_lacking: pod.is_none(), stale, batch: 0, span: Span::default() }
 }

@@ -286,7 +286,13 @@ fn each_entry_of_the_journal_has_its_own_pod() {
     let Plan::Each(mut each) = filter.plan(&mut SourceDraft::default()) else { panic!("it looks at records") };
     let shown = |filter: &Kubernetes, each: &mut Box<dyn crate::filter::Each>| -> Vec<String> {
         let mut batch = Batch::new(Arc::new(Source::new(SourceDraft::default(), Vec::new())));
-        let names = ["k8s_app_web_shop_u1_0", "k8s_app_late_shop_u3_0", "registry", "k8s_app_noisy_shop_u2_0", "k8s_b_web_shop_u1_1"];
+        let names = [
+            "k8s_app_web_shop_u1_0",
+            "k8s_app_late_shop_u3_0",
+            "registry",
+            "k8s_app_noisy_shop_u2_0",
+            "k8s_b_web_shop_u1_1",
+        ];
         for (number, name) in names.iter().enumerate() {
             let start = batch.fields.len() as u32;
             let object = batch.append(format!("{{\"CONTAINER_NAME\":\"{name}\"}}").as_bytes());
@@ -307,7 +313,11 @@ fn each_entry_of_the_journal_has_its_own_pod() {
     };
     let first = shown(&filter, &mut each);
     assert_eq!(first.len(), 4, "the noisy one is left out: {first:#?}");
-    assert!(first[0].contains(r#""kubernetes":{"pod_name":"web","namespace_name":"shop","pod_id":"u1","labels":{"app":"web"}"#), "{first:#?}");
+    assert!(
+        first[0]
+            .contains(r#""kubernetes":{"pod_name":"web","namespace_name":"shop","pod_id":"u1","labels":{"app":"web"}"#),
+        "{first:#?}"
+    );
     assert!(first[1].contains(r#""pod_name":"late""#) && !first[1].contains("labels"), "{first:#?}");
     assert_eq!(first[2], r#"{"CONTAINER_NAME":"registry"}"#);
     assert!(first[3].contains(r#""container_name":"b""#), "{first:#?}");

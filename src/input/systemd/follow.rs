@@ -12,10 +12,10 @@ use super::settings::Settings;
 use super::sources::Sources;
 use crate::input::committer::Committer;
 use crate::input::watch::Watcher;
-use crate::input::{Context, Gauges, LostReason, Pipe};
+use crate::input::{Context, LostReason, Pipe};
 use crate::record::{Batch, Source, SourceDraft};
 use crate::state::Change;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ pub(super) struct Journal {
     started: bool,
     /// Files that are no journals, or not yet: since when, and whether it was said.
     unreadable: HashMap<(u64, u64), (Instant, bool)>,
-    places: Places,
+    pub(super) places: Places,
     changes: Vec<Change>,
 }
 
@@ -411,36 +411,12 @@ impl Journal {
         if self.unreadable.is_empty() {
             for (id, cursor) in std::mem::take(&mut self.places.by_file) {
                 self.places.keep(cursor);
-                self.changes.push(Change::RemoveCursor { input: self.settings.input.name.clone(), file: id.to_string() });
+                self.changes
+                    .push(Change::RemoveCursor { input: self.settings.input.name.clone(), file: id.to_string() });
             }
         }
         self.places.end_of_start();
         self.changes.push(Change::TakenOver { input: self.settings.input.name.clone() });
-    }
-
-    /// Entries between what was settled and what is there, by their numbers.
-    fn missed_entries(&self) -> u64 {
-        let mut settled: BTreeMap<Id, u64> = BTreeMap::new();
-        let known = self.places.by_file.values().chain(self.files.iter().filter_map(|file| file.settled.as_ref()));
-        for cursor in known {
-            let number = settled.entry(cursor.seqnum_id).or_default();
-            *number = cursor.seqnum.max(*number);
-        }
-        // Only where a file is gone can something be missing.
-        let gone: HashSet<Id> = self.places.by_file.values().map(|cursor| cursor.seqnum_id).collect();
-        let missed = settled.iter().filter(|(id, _)| gone.contains(id)).map(|(id, settled)| {
-            let of_id = self.files.iter().map(|file| file.file.header()).filter(|header| header.seqnum_id == *id);
-            let mut ranges: Vec<(u64, u64)> = of_id.map(|header| (header.head_seqnum, header.tail_seqnum)).collect();
-            ranges.retain(|(head, tail)| *head > 0 && head <= tail && tail > settled);
-            ranges.sort_unstable();
-            let (mut expected, mut missed) = (settled + 1, 0);
-            for (head, tail) in ranges {
-                missed += head.saturating_sub(expected);
-                expected = expected.max(tail.saturating_add(1));
-            }
-            missed
-        });
-        missed.sum()
     }
 
     /// Lets go of files that are read and settled and will not be written to.
@@ -495,40 +471,12 @@ impl Journal {
         let of_done = self.done.iter().filter_map(|done| Some((done.id, done.cursor?)));
         self.changes.extend(of_done.map(|(id, cursor)| put(self.settings.input.name.clone(), id, &cursor)));
     }
-
-    /// Deleted files that are not read take room on a disk where nobody sees them: beyond the limit the oldest are given up.
-    fn keep_held_limit(&mut self, pipe: &dyn Pipe) {
-        let is_held = |file: &Followed| file.deleted && !file.at_end;
-        let mut bytes: u64 = self.files.iter().filter(|f| is_held(f)).map(Followed::held_bytes).sum();
-        while bytes > self.settings.held_bytes_max {
-            let held = self.files.iter_mut().filter(|f| is_held(f));
-            let Some(oldest) = held.min_by_key(|file| file.file.header().head_realtime) else { return };
-            let lost = oldest.behind();
-            tracing::error!(path = %oldest.path.display(), lost_bytes = lost, "a deleted journal is given up before its end was read: deleted files hold too much; hint: raise `storage.held_limit`, or SystemMaxUse of journald.conf");
-            pipe.lost(self.settings.input.number, LostReason::HeldLimit, lost);
-            bytes -= oldest.held_bytes();
-            oldest.give_up();
-        }
-    }
-
-    fn gauges(&self) -> Gauges {
-        let unread = self.files.iter().filter_map(|file| file.next);
-        let oldest = unread.map(|next| next.entry.realtime).min();
-        let age = |realtime: u64| ((now_ns() / 1000).cast_unsigned().saturating_sub(realtime)) as f64 / 1e6;
-        let held = self.files.iter().filter(|file| file.deleted);
-        Gauges {
-            files_open: self.files.len() as u64,
-            bytes_behind: self.files.iter().map(Followed::behind).sum(),
-            oldest_unread_seconds: oldest.map_or(0.0, age),
-            deleted_held_bytes: held.map(Followed::held_bytes).sum(),
-        }
-    }
 }
 
 fn put(input: String, file: Id, cursor: &Cursor) -> Change {
     Change::PutCursor { input, file: file.to_string(), cursor: cursor.to_string() }
 }
 
-fn now_ns() -> i64 {
+pub(super) fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }

@@ -25,6 +25,7 @@ mod discover;
 mod places;
 mod copies;
 mod follow;
+mod missing;
 mod read;
 mod settings;
 

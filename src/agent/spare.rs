@@ -1,6 +1,6 @@
 //! Buffers of requests that are delivered, kept for later ones: a new one costs more in page faults and copies than in what is
-//! written to it. After a while without use they are freed. What is kept and what is held are together no more than seven eighths of the output's share
-//! of the memory.
+//! written to it. After a while without use they are freed. What is kept and what is held are together no more than seven eighths of
+//! the output's share of the memory, but for one buffer of each kind: where the share is full, whoever waits for room takes it at once.
 
 use super::pipeline::lock;
 use crate::output::Pieces;
@@ -28,16 +28,15 @@ struct Kept {
 }
 
 impl Kept {
-    /// Frees what is too much, the largest kind first.
+    /// Frees what is too much, the largest kind first, to the last buffer of each.
     fn fit(&mut self, bytes_max: usize) {
-        while self.bytes > bytes_max {
-            let body = self.bodies.last().map_or(0, Vec::capacity);
-            let pieces = self.list.last().map_or(0, Pieces::held_bytes);
+        while self.bytes > bytes_max && self.bodies.len().max(self.list.len()) > 1 {
+            let body = if self.bodies.len() > 1 { self.bodies.last().map_or(0, Vec::capacity) } else { 0 };
+            let pieces = if self.list.len() > 1 { self.list.last().map_or(0, Pieces::held_bytes) } else { 0 };
             self.bytes -= body.max(pieces);
-            match body > pieces {
-                true => drop(self.bodies.pop()),
-                false if self.list.pop().is_some() => {}
-                false => return,
+            match self.list.len() > 1 && pieces >= body {
+                true => drop(self.list.pop()),
+                false => drop(self.bodies.pop()),
             }
         }
     }
@@ -63,7 +62,7 @@ impl Spare {
         pieces.clear();
         pieces.bytes.shrink_to(bytes_max.saturating_add(bytes_max / 4));
         let mut kept = lock(&self.kept);
-        if kept.bytes + pieces.held_bytes() + held <= self.bytes_max {
+        if kept.list.is_empty() || kept.bytes + pieces.held_bytes() + held <= self.bytes_max {
             kept.bytes += pieces.held_bytes();
             kept.list.push(pieces);
         }
@@ -86,7 +85,7 @@ impl Spare {
         body.clear();
         body.shrink_to(bytes_max.saturating_add(bytes_max / 4));
         let mut kept = lock(&self.kept);
-        if kept.bytes + body.capacity() + held <= self.bytes_max {
+        if kept.bodies.is_empty() || kept.bytes + body.capacity() + held <= self.bytes_max {
             kept.bytes += body.capacity();
             kept.bodies.push(body);
         }
@@ -153,13 +152,14 @@ mod tests {
     fn what_is_in_use_is_not_kept_besides() {
         let (spare, now) = (Spare::new(10_000), Instant::now());
         let buffer = |bytes| Pieces { bytes: Vec::with_capacity(bytes), ..Pieces::default() };
-        spare.keep(buffer(4000), 4000, 7000);
-        assert!(spare.held_bytes().is_empty(), "there is no room beside what is in use");
+        (0..2).for_each(|_| spare.keep(buffer(4000), 4000, 9000));
+        assert_eq!(spare.held_bytes(), [4000], "there is room for one beside what is in use");
         (0..3).for_each(|_| spare.keep(buffer(3000), 3000, 0));
-        spare.keep_body(Bytes::from(vec![b'x'; 1000]), 1000, 0);
-        assert_eq!(lock(&spare.kept).bytes, 10_000);
-        spare.tidy(now, 4500);
-        assert_eq!(lock(&spare.kept).bytes, 4000, "what others need is freed");
-        assert_eq!((spare.take_body(now, 7000).capacity(), lock(&spare.kept).bytes), (1000, 0));
+        assert_eq!(spare.held_bytes(), [4000, 3000, 3000]);
+        (0..2).for_each(|_| spare.keep_body(Bytes::from(vec![b'x'; 1000]), 1000, 0));
+        assert_eq!(lock(&spare.kept).bytes, 11_000);
+        spare.tidy(now, 2000);
+        assert_eq!(spare.held_bytes(), [4000, 3000], "what others need is freed");
+        assert_eq!((spare.take_body(now, 9000).capacity(), lock(&spare.kept).bytes), (1000, 4000));
     }
 }

@@ -149,7 +149,7 @@ fn its_own_entries_are_left_out_where_its_log_goes_into_the_journal() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("drave.yaml"), host.config()).unwrap();
         let stderr = fs::File::create(folder.path().join("stderr")).unwrap().metadata().unwrap();
-        let stream = format!("{}:{}", stderr.dev(), stderr.ino() + u64::from(!is_journal));
+        let stream = format!("{}:{}", stderr.dev() + u64::from(!is_journal), stderr.ino());
         let environment = [("JOURNAL_STREAM", stream.as_str()), ("INVOCATION_ID", invocation)];
         let mut agent = Agent::start_on(folder, "drave.yaml", &environment);
         host.expect(&agent, expected.iter().copied());

@@ -27,6 +27,8 @@ fn chunks_of_fluent_bit_are_said_and_kept() {
     assert!(agent.wait_for_stderr("Fluent Bit left 1 chunks", PATIENCE), "{}", agent.stderr());
     let line = agent.stderr().lines().find(|line| line.contains("Fluent Bit left")).unwrap().to_owned();
     assert!(line.contains("ERROR"), "{line}");
+    // From here on it listens to signals.
+    assert!(agent.wait_for_stderr("running", PATIENCE), "{}", agent.stderr());
     assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());
     assert!(chunk.exists());
 }

@@ -22,8 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Bounds of the clock that looks for growth.
 pub(super) const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(150);
-/// The same where nothing was written to any file for a while.
-const POLL_QUIET: Duration = Duration::from_millis(250);
+/// It is at its slowest where nothing was written to any file for a while.
 const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// The clock slows down until looking, and reading the little that came since, costs no more than a hundredth of a core: a look
 /// that finds ten lines in a file costs little more than one that finds five.
@@ -159,7 +158,7 @@ impl Follower {
                 busy = now.elapsed();
                 last_poll = now;
                 let is_quiet = now.saturating_duration_since(self.grew) >= QUIET_AFTER;
-                next_poll = now + if is_quiet { POLL_QUIET } else { between_polls(busy) };
+                next_poll = now + if is_quiet { POLL_MAX } else { between_polls(busy) };
             }
             if now >= next_second {
                 self.each_second(&committer);

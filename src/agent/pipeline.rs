@@ -257,7 +257,9 @@ impl Pipeline {
         let Open { mut pieces, parts, since, mut counted } = open;
         // A buffer that was filled before may be far too large for this one.
         pieces.bytes.shrink_to(pieces.bytes.len() + pieces.bytes.len() / 4);
-        self.memory.forget(lane.number, counted - pieces.held_bytes());
+        // What was made room for, and not used, was never counted.
+        self.memory.add(lane.number, pieces.held_bytes().saturating_sub(counted));
+        self.memory.forget(lane.number, counted.saturating_sub(pieces.held_bytes()));
         counted = pieces.held_bytes();
         let held = self.memory.held_already(lane.number, counted).on_its_way_since(since).in_queue();
         let (closed, home, retry) = (Instant::now(), Home::Memory, Retry::default());

@@ -184,6 +184,17 @@ impl Chain {
     }
 
     fn ask(&mut self, draft: &mut SourceDraft, takes: impl Fn(&Scope, &SourceDraft) -> bool) -> Option<Found> {
+        let before = draft.clone();
+        let found = self.ask_in_order(draft, &takes);
+        if draft.multiline == before.multiline || !before.is_bare {
+            return found;
+        }
+        // Its pod asks for a multiline parser, which may make fields before all filters: those in front did not know of it.
+        *draft = SourceDraft { is_bare: false, ..before };
+        self.ask_in_order(draft, &takes)
+    }
+
+    fn ask_in_order(&mut self, draft: &mut SourceDraft, takes: &impl Fn(&Scope, &SourceDraft) -> bool) -> Option<Found> {
         let (mut list, mut waits): (Vec<Step>, _) = (Vec::new(), false);
         for (number, step) in self.filters.iter_mut().enumerate() {
             if waits || draft.rerouted_by == Some(number) || !takes(&step.scope, draft) {

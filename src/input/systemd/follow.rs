@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How often the headers of files that are written to are read.
 const POLL: Duration = Duration::from_millis(100);
 /// The same where nothing was written for a while.
-const POLL_QUIET: Duration = Duration::from_millis(250);
+const POLL_QUIET: Duration = Duration::from_millis(150);
 const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// Positions and gauges.
 const SECOND: Duration = Duration::from_secs(1);

@@ -194,7 +194,11 @@ impl Chain {
         self.ask_in_order(draft, &takes)
     }
 
-    fn ask_in_order(&mut self, draft: &mut SourceDraft, takes: &impl Fn(&Scope, &SourceDraft) -> bool) -> Option<Found> {
+    fn ask_in_order(
+        &mut self,
+        draft: &mut SourceDraft,
+        takes: &impl Fn(&Scope, &SourceDraft) -> bool,
+    ) -> Option<Found> {
         let (mut list, mut waits): (Vec<Step>, _) = (Vec::new(), false);
         for (number, step) in self.filters.iter_mut().enumerate() {
             if waits || draft.rerouted_by == Some(number) || !takes(&step.scope, draft) {

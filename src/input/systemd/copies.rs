@@ -6,7 +6,7 @@
 //! /var   … e1 e2 e3 e4 e5 …        e1 to e4: passed once those in /run are settled; until then the file waits
 //! ```
 //! While journald writes to the one folder it does not write to the other: what has a time between the first and the last entry of a
-//! file of the later folder is a copy of one of them.
+//! file of the later folder is a copy of one of them, once a copy of that file's first entry is there.
 
 use super::followed::Followed;
 use super::journal::{Cursor, Id};
@@ -20,6 +20,8 @@ pub(super) struct Covered {
     /// Which of the section's folders it is in.
     folder: usize,
     machine: Id,
+    /// Its first entry.
+    pub(super) origin: Cursor,
     boot: Id,
     /// Microseconds since the boot.
     first: u64,
@@ -48,6 +50,7 @@ impl Covered {
         Some(Self {
             folder: file.folder,
             machine: header.machine_id,
+            origin: first,
             boot: first.boot_id,
             first: first.monotonic,
             last: last?,
@@ -98,7 +101,8 @@ mod tests {
     fn a_copy_is_told_by_its_boot_and_its_time() {
         let (boot, other) = (Id([1; 16]), Id([2; 16]));
         let machine = Id([3; 16]);
-        let covered = Covered { folder: 1, machine, boot, first: 10, last: 30, settled: Some(20) };
+        let origin = Cursor::default();
+        let covered = Covered { folder: 1, machine, origin, boot, first: 10, last: 30, settled: Some(20) };
         let later = Covered { first: 31, last: 40, settled: None, ..covered };
         for (boot_id, monotonic, expect) in [
             (boot, 9, IsCopy::No),

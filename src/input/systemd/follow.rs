@@ -440,14 +440,17 @@ impl Journal {
     }
 
     /// What other files have of which this one may have copies.
-    pub(super) fn covered(&self, index: usize) -> Vec<Covered> {
+    pub(super) fn covered(&mut self, index: usize) -> Vec<Covered> {
         if self.settings.folders.len() == 1 {
             return Vec::new();
         }
         let followed = self.files.iter().filter_map(Covered::of);
         let done = self.done.iter().filter_map(|done| done.covered);
         let all = followed.chain(done).chain(self.gone.iter().copied());
-        all.filter(|covered| covered.concerns(&self.files[index])).collect()
+        let mut all: Vec<Covered> = all.filter(|covered| covered.concerns(&self.files[index])).collect();
+        // What stands in both folders without a flush, from whatever writer, is nobody's copy.
+        all.retain(|of| self.files.iter_mut().any(|file| of.concerns(file) && file.copy_of(&of.origin).is_some()));
+        all
     }
 
     fn changed_rows(&mut self) -> Vec<Change> {

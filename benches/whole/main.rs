@@ -7,6 +7,7 @@
 //! `--quick` takes a tenth of the lines: `cargo bench --bench whole -- --quick null http`. On a machine where other work
 //! runs compare rows of one run, and no others.
 #![allow(clippy::unwrap_used, reason = "what a bench needs and cannot have ends it")]
+#![allow(clippy::disallowed_methods, reason = "a bench has no config to read the environment for it")]
 
 #[path = "../lines/mod.rs"]
 mod lines;

@@ -108,7 +108,10 @@ fn configure(section: &Section, _: &FilterConfig<'_>, report: &mut Report) -> Op
 
 /// What filters know of the instance, by what they ask for.
 #[derive(Debug, Clone, Default)]
-pub struct Instances(Arc<Mutex<Vec<(Asked, Arc<Metadata>)>>>);
+pub struct Instances(Arc<Mutex<Vec<Shared>>>);
+
+/// What was asked for, and what is known of it.
+type Shared = (Asked, Arc<Metadata>);
 
 struct Aws {
     options: AwsOptions,

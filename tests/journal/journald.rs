@@ -138,11 +138,12 @@ fn its_own_entries_are_left_out_where_its_log_goes_into_the_journal() {
     let Some(host) = host() else { return };
     let invocation = "5f6a9f0d3c5d4b0e9e7d7c1a2b3c4d5e";
     let entry = |n: u64| {
-        Entry::of(n, "drave.service").field("_SYSTEMD_INVOCATION_ID", if n % 3 == 0 { invocation } else { BEFORE })
+        Entry::of(n, "drave.service")
+            .field("_SYSTEMD_INVOCATION_ID", if n.is_multiple_of(3) { invocation } else { BEFORE })
     };
     host.write("system.journal", &(0..30).map(entry).collect::<Vec<_>>());
     for (is_journal, expected) in
-        [(true, (0..30).filter(|n| n % 3 != 0).collect::<Vec<u64>>()), (false, (0..30).collect())]
+        [(true, (0..30_u64).filter(|n| n % 3 != 0).collect::<Vec<u64>>()), (false, (0..30).collect())]
     {
         let _ = fs::remove_dir_all(host.path("out"));
         let _ = fs::remove_dir_all(host.path("state"));

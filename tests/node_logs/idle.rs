@@ -37,8 +37,10 @@ fn it_costs_next_to_nothing() {
         fs::create_dir(&folder).unwrap();
         let form = Form { compact: true, keyed: true, compressed: true, sealed: false };
         let now = jiff::Timestamp::now().as_microsecond().cast_unsigned();
-        let entry =
-            |n| Entry::of(n, if n % 4 == 0 { "kubelet.service" } else { "sshd.service" }).at(now - 1_000_000 + n);
+        let entry = |n| {
+            Entry::of(n, if u64::is_multiple_of(n, 4) { "kubelet.service" } else { "sshd.service" })
+                .at(now - 1_000_000 + n)
+        };
         tools.write(&folder.join("system.journal"), &(0..4000).map(entry).collect::<Vec<_>>(), form);
         expected += 1000;
     }

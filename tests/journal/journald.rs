@@ -82,6 +82,23 @@ fn a_flush_from_run_to_var_repeats_nothing() {
 }
 
 #[test]
+fn entries_of_both_folders_are_no_copies_of_each_other() {
+    let Some(host) = host() else { return };
+    if !may_mount(&host) {
+        return println!("skipped: nothing can be mounted here");
+    }
+    let (run, var) = (host.path("run/log/journal").join(MACHINE), host.path("var/journal").join(MACHINE));
+    for (folder, half) in [(&run, 0), (&var, 1)] {
+        fs::create_dir_all(folder).unwrap();
+        let entries: Vec<Entry> = (0..40).filter(|n| n % 2 == half).map(|n| Entry::of(n, "kubelet.service")).collect();
+        host.tools.write(&folder.join("system.journal"), &entries, FORM);
+    }
+    let mut agent = start_as_on_a_node(&host);
+    host.expect(&agent, 0..40);
+    assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());
+}
+
+#[test]
 fn what_vacuum_deletes_is_held_until_it_is_delivered() {
     let Some(mut host) = host() else { return };
     let sink = Sink::start();

@@ -13,6 +13,7 @@
 use super::Limits;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One encoded record within a request.
@@ -36,6 +37,8 @@ pub struct Pieces {
     common: Vec<Common>,
     /// The texts of all commons, one after the other.
     common_bytes: Vec<u8>,
+    /// What pieces begin with whose common text stands [behind](Place::Behind) that.
+    fronts: Vec<u8>,
     /// Neighbours that have the same text in common.
     runs: Vec<Run>,
     /// Bytes that they would have more if all was written out.
@@ -60,7 +63,7 @@ pub struct Filled {
 /// Where in a piece the text stands that it has in common with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// So many bytes behind its beginning.
+    /// Behind a beginning of so many bytes; those of neighbours are kept together, apart from [`Pieces::bytes`].
     Behind(u32),
     /// So many bytes before its end.
     Before(u32),
@@ -83,6 +86,8 @@ struct Run {
     start: u32,
     end: u32,
     common: CommonId,
+    /// Where the beginnings of its pieces are.
+    fronts: u32,
 }
 
 /// A piece as it stands: its text is these three, one behind the other.
@@ -98,16 +103,7 @@ pub struct Parts<'p> {
     pub id: Option<CommonId>,
 }
 
-impl<'p> Parts<'p> {
-    fn new(own: &'p [u8], common: &'p [u8], place: Place) -> Self {
-        let at = match place {
-            Place::Behind(bytes) => bytes as usize,
-            Place::Before(bytes) => own.len().saturating_sub(bytes as usize),
-        };
-        let (front, back) = own.split_at(at.min(own.len()));
-        Self { front, common, back, id: None }
-    }
-
+impl Parts<'_> {
     fn push(&self, out: &mut Vec<u8>) {
         [self.front, self.common, self.back].iter().for_each(|part| out.extend_from_slice(part));
     }
@@ -116,37 +112,47 @@ impl<'p> Parts<'p> {
 /// Neighbouring pieces.
 #[derive(Debug, Clone, Copy)]
 pub struct Neighbours<'p> {
-    of: &'p Pieces,
+    /// What they have in common; empty for nothing.
+    pub common: &'p [u8],
+    /// What they begin with, each with as many bytes, one behind the other, if their common text stands [behind](Place::Behind) that.
+    pub fronts: &'p [u8],
     id: Option<CommonId>,
+    place: Place,
+    bytes: &'p [u8],
     /// Where the first begins.
     start: usize,
     list: &'p [Piece],
 }
 
 impl<'p> Neighbours<'p> {
-    /// What they have in common; empty for nothing.
-    pub fn common(&self) -> &'p [u8] {
-        self.of.parts_of(&[], self.id).common
-    }
-
     /// How many they are.
     pub fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// Each of them.
-    pub fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
-        let Self { of, id, .. } = *self;
-        self.own().map(move |own| of.parts_of(own, id))
-    }
-
-    /// What each has of its own: all but what is common.
+    /// What stands of each of them in [`Pieces::bytes`].
     #[inline]
     pub fn own(&self) -> impl Iterator<Item = &'p [u8]> + use<'p> {
-        let (mut start, bytes) = (self.start, self.of.bytes.as_slice());
+        let (mut start, bytes) = (self.start, self.bytes);
         self.list.iter().map(move |piece| {
             let end = piece.end as usize;
             &bytes[std::mem::replace(&mut start, end)..end]
+        })
+    }
+
+    /// Each of them.
+    pub fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
+        let Self { common, id, place, mut fronts, .. } = *self;
+        self.own().map(move |own| {
+            let (front, back) = match place {
+                Place::Behind(bytes) => {
+                    let (front, rest) = fronts.split_at(bytes as usize);
+                    fronts = rest;
+                    (front, own)
+                }
+                Place::Before(bytes) => own.split_at(own.len().saturating_sub(bytes as usize)),
+            };
+            Parts { front, common, back, id }
         })
     }
 }
@@ -160,12 +166,13 @@ impl Pieces {
     /// Bytes of memory it holds.
     pub fn held_bytes(&self) -> usize {
         let lists = self.list.capacity() * size_of::<Piece>() + self.runs.capacity() * size_of::<Run>();
-        self.bytes.capacity() + self.common_bytes.capacity() + self.common.capacity() * size_of::<Common>() + lists
+        let bytes = self.bytes.capacity() + self.common_bytes.capacity() + self.fronts.capacity();
+        bytes + self.common.capacity() * size_of::<Common>() + lists
     }
 
     /// Bytes of all texts.
     pub fn text_bytes(&self) -> usize {
-        self.bytes.len() + self.saved
+        self.bytes.len() + self.fronts.len() + self.saved
     }
 
     /// Bytes of the sources that it stands for.
@@ -180,6 +187,7 @@ impl Pieces {
         self.filled = Filled::default();
         self.common.clear();
         self.common_bytes.clear();
+        self.fronts.clear();
         self.runs.clear();
         self.saved = 0;
     }
@@ -209,17 +217,19 @@ impl Pieces {
         CommonId(self.common.len() as u32 - 1)
     }
 
-    /// As [`add`](Self::add), with a text that [`common`](Self::common) gave a number.
+    /// As [`add`](Self::add), with a text that [`common`](Self::common) gave a number; with the `front` that stands before that, as many
+    /// bytes as [`Place::Behind`] says, or none.
     #[inline]
-    pub fn add_with(&mut self, common: CommonId, source_bytes: u32) {
+    pub fn add_with(&mut self, common: CommonId, front: &[u8], source_bytes: u32) {
         let number = self.list.len() as u32;
         self.add(source_bytes);
         let Common { start, end, .. } = self.common[common.0 as usize];
         self.saved += (end - start) as usize;
         match self.runs.last_mut() {
             Some(run) if run.end == number && run.common == common => run.end += 1,
-            _ => self.runs.push(Run { start: number, end: number + 1, common }),
+            _ => self.runs.push(Run { start: number, end: number + 1, common, fronts: self.fronts.len() as u32 }),
         }
+        self.fronts.extend_from_slice(front);
     }
 
     /// All pieces, in their order.
@@ -238,10 +248,21 @@ impl Pieces {
                 (None, Some(next)) => next.start as usize,
                 (None, None) => self.list.len(),
             };
-            let start = first.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
-            let (list, id) = (self.list.get(first..number)?, run.map(|run| run.common));
-            Some(Neighbours { of: self, id, start, list }).filter(|neighbours| !neighbours.list.is_empty())
+            Some(self.some(first..number, run)).filter(|some| some.count() > 0)
         })
+    }
+
+    /// Neighbours that are of one run, or of none.
+    fn some(&self, pieces: Range<usize>, run: Option<&Run>) -> Neighbours<'_> {
+        let start = pieces.start.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
+        let (bytes, first, list) = (self.bytes.as_slice(), pieces.start, &self.list[pieces]);
+        let none = Neighbours { common: &[], fronts: &[], id: None, place: Place::Before(0), bytes, start, list };
+        let Some(Run { common: id, fronts, start: run_start, .. }) = run.copied() else { return none };
+        let Common { place, start, end } = self.common[id.0 as usize];
+        let front_bytes = if let Place::Behind(bytes) = place { bytes as usize } else { 0 };
+        let fronts = fronts as usize + (first - run_start as usize) * front_bytes;
+        let fronts = &self.fronts[fronts..fronts + list.len() * front_bytes];
+        Neighbours { common: &self.common_bytes[start as usize..end as usize], fronts, id: Some(id), place, ..none }
     }
 
     /// All texts, one behind the other.
@@ -252,26 +273,16 @@ impl Pieces {
         std::iter::once(whole).chain(parts)
     }
 
-    fn parts_of<'p>(&'p self, own: &'p [u8], id: Option<CommonId>) -> Parts<'p> {
-        let Some(common) = id.and_then(|id| self.common.get(id.0 as usize)) else {
-            return Parts { front: own, common: &[], back: &[], id: None };
-        };
-        let text = &self.common_bytes[common.start as usize..common.end as usize];
-        Parts { id, ..Parts::new(own, text, common.place) }
-    }
-
     /// The text of one piece.
     pub fn text(&self, index: usize) -> Cow<'_, [u8]> {
-        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
-        let own = &self.bytes[start..self.list[index].end as usize];
         let run = self.runs.partition_point(|run| run.end as usize <= index);
         let run = self.runs.get(run).filter(|run| run.start as usize <= index);
-        let parts = self.parts_of(own, run.map(|run| run.common));
-        if parts.common.is_empty() {
-            return Cow::Borrowed(own);
+        let some = self.some(index..index + 1, run);
+        if run.is_none() {
+            return Cow::Borrowed(&self.bytes[some.start..self.list[index].end as usize]);
         }
-        let mut text = Vec::with_capacity(own.len() + parts.common.len());
-        parts.push(&mut text);
+        let mut text = Vec::new();
+        some.parts().for_each(|parts| parts.push(&mut text));
         Cow::Owned(text)
     }
 
@@ -315,12 +326,14 @@ mod tests {
 
     /// Own bytes, and what is common: where, and the text.
     fn add(pieces: &mut Pieces, own: &str, common: Option<(Place, &str)>) {
-        let id = common.map(|(place, text)| pieces.common(place, text.as_bytes()));
+        let Some((place, text)) = common else {
+            pieces.bytes.extend_from_slice(own.as_bytes());
+            return pieces.add(1);
+        };
+        let id = pieces.common(place, text.as_bytes());
+        let (front, own) = own.split_at(if let Place::Behind(bytes) = place { bytes as usize } else { 0 });
         pieces.bytes.extend_from_slice(own.as_bytes());
-        match id {
-            Some(id) => pieces.add_with(id, 1),
-            None => pieces.add(1),
-        }
+        pieces.add_with(id, front.as_bytes(), 1);
     }
 
     #[test]
@@ -350,7 +363,8 @@ mod tests {
             let mut pieces = Pieces::default();
             let mut expect = Vec::new();
             for (own, common) in &list {
-                let place = |at: u32, behind: bool| if behind { Place::Behind(at) } else { Place::Before(at) };
+                let short = own.len() as u32;
+                let place = |at: u32, behind: bool| if behind { Place::Behind(at.min(short)) } else { Place::Before(at) };
                 add(&mut pieces, own, common.as_ref().map(|(text, at, behind)| (place(*at, *behind), text.as_str())));
                 let mut text = own.clone();
                 if let Some((common, at, behind)) = common {

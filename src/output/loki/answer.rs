@@ -223,7 +223,7 @@ fn go_time(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::piece::{push_labels, push_time};
+    use super::super::piece::{push_labels, time};
     use super::*;
 
     const AT: i64 = 1_709_287_200 * SECOND;
@@ -240,7 +240,7 @@ mod tests {
             (db, "", AT + 3600 * SECOND, "d"),
             (web, "", AT + 11 * SECOND, &long),
         ] {
-            push_time(&mut pieces.bytes, time_ns);
+            pieces.bytes.extend_from_slice(&time(time_ns));
             push_labels(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes());
             pieces.bytes.extend_from_slice(line.as_bytes());
             pieces.add(1);
@@ -326,7 +326,7 @@ mod tests {
         let (mut pieces, mut text) = (Pieces::default(), String::new());
         let metadata = r#"{"pod":"web-1","trace":"0123456789abcdef"}"#;
         for n in 0..5000 {
-            push_time(&mut pieces.bytes, AT + n);
+            pieces.bytes.extend_from_slice(&time(AT + n));
             push_labels(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes());
             pieces.add(1);
             text += &format!(

@@ -1,7 +1,7 @@
 //! The entries of a request by their streams, in the order in which they came, as protobuf in one block of Snappy or as JSON.
 //!
 //! ```text
-//! PushRequest { 1: Stream }     Stream { 1: labels, 2: Entry }     Entry { 1: Timestamp { 1: s, 2: ns }, 2: line, 3: Pair { 1: name, 2: value } }
+//! PushRequest { 1: Stream }     Stream { 1: labels, 2: Entry }     Entry { 3: Pair { 1: name, 2: value }, 1: Timestamp { 1: s, 2: ns }, 2: line }
 //! {"streams":[{"stream":{"app":"web"},"values":[["1709287200000000000","the line",{"pod":"web-1"}]]}]}
 //! ```
 
@@ -30,6 +30,8 @@ struct Line<'p> {
     time_ns: i64,
     /// By its number within the stream.
     metadata: u32,
+    /// Of its protobuf, once that is known.
+    entry_len: u32,
 }
 
 impl<'p> Stream<'p> {
@@ -90,23 +92,17 @@ impl<'p> Streams<'p> {
     fn add(&mut self, entry: &Entry<'p>) {
         let stream = self.stream(entry.labels);
         let metadata = stream.metadata(entry.metadata);
-        stream.lines.push(Line { text: entry.line, time_ns: entry.time_ns, metadata });
+        stream.lines.push(Line { text: entry.line, time_ns: entry.time_ns, metadata, entry_len: 0 });
     }
 
-    /// Adds what has labels and metadata in common, if all of it can be read. Its times stand where nothing was read lately: little else is
-    /// done between two of them, so that the processor waits for several at once.
+    /// Adds neighbours that have labels and metadata in common, if they have.
     fn add_all(&mut self, some: &Neighbours<'p>) -> bool {
-        let Some((labels, metadata, [])) = piece::labels_of(some.common()) else { return false };
+        let Some((labels, metadata, [])) = piece::labels_of(some.common) else { return false };
         let stream = self.stream(labels);
-        let (metadata, before) = (stream.metadata(metadata), stream.lines.len());
-        stream.lines.reserve(some.count());
-        let line = |(time_ns, text)| Line { text, time_ns, metadata };
-        stream.lines.extend(some.own().map_while(piece::time_and_line).map(line));
-        let is_whole = stream.lines.len() == before + some.count();
-        if !is_whole {
-            stream.lines.truncate(before);
-        }
-        is_whole
+        let metadata = stream.metadata(metadata);
+        let lines = some.own().zip(piece::times(some.fronts));
+        stream.lines.extend(lines.map(|(text, time_ns)| Line { text, time_ns, metadata, entry_len: 0 }));
+        true
     }
 }
 
@@ -129,7 +125,7 @@ fn now_ns() -> i64 {
 pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
     out.reserve(pieces.text_bytes());
     let (mut pairs, mut ranges) = (Vec::new(), Vec::new());
-    for stream in streams(pieces, now_ns()) {
+    for mut stream in streams(pieces, now_ns()) {
         let labels = label_text(stream.labels);
         pairs.clear();
         ranges.clear();
@@ -138,15 +134,21 @@ pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
             push_pairs(metadata, &mut pairs);
             ranges.push(start..pairs.len());
         }
-        let sizes = stream.lines.iter().map(|line| field_len(entry_len(line, ranges[line.metadata as usize].len())));
-        push_field(out, 1, field_len(labels.len()) + sizes.sum::<usize>());
+        let mut size = field_len(labels.len());
+        for line in &mut stream.lines {
+            line.entry_len = entry_len(line, ranges[line.metadata as usize].len()) as u32;
+            size += field_len(line.entry_len as usize);
+        }
+        push_field(out, 1, size);
         push_field(out, 1, labels.len());
         out.extend_from_slice(labels.as_bytes());
         for line in &stream.lines {
-            let pairs = &pairs[ranges[line.metadata as usize].clone()];
-            Head::of_entry(line, pairs.len()).append_to(out);
+            // The pairs first: with what stands before and behind them they are one long repetition for the compressor.
+            push_field(out, 2, line.entry_len as usize);
+            out.extend_from_slice(&pairs[ranges[line.metadata as usize].clone()]);
+            push_time(out, line.time_ns);
+            push_field(out, 2, line.text.len());
             out.extend_from_slice(line.text);
-            out.extend_from_slice(pairs);
         }
     }
 }
@@ -236,60 +238,55 @@ fn entry_len(line: &Line<'_>, pairs_len: usize) -> usize {
     field_len(time_len(seconds, nanos)) + field_len(line.text.len()) + pairs_len
 }
 
-/// What stands in front of an entry's line, and other fields' heads: two lengths below 4 GiB, as all are in pieces, take 6 bytes each, a
-/// time 19.
-#[derive(Clone, Copy, Default)]
-struct Head {
-    bytes: [u8; 32],
-    len: usize,
+/// The time of an entry, as a field of it.
+#[inline]
+fn push_time(out: &mut Vec<u8>, time_ns: i64) {
+    let (seconds, nanos) = seconds_and_nanos(time_ns);
+    push_field(out, 1, time_len(seconds, nanos));
+    push_number(out, 1, seconds);
+    if nanos != 0 {
+        push_number(out, 2, nanos);
+    }
 }
 
-impl Head {
-    /// Of an entry, with its own head.
-    #[inline]
-    fn of_entry(line: &Line<'_>, pairs_len: usize) -> Self {
-        let (seconds, nanos) = seconds_and_nanos(line.time_ns);
-        let mut head = Self::default();
-        head.push_field(2, entry_len(line, pairs_len));
-        head.push_field(1, time_len(seconds, nanos));
-        head.push(1 << 3);
-        head.push_varint(seconds);
-        if nanos != 0 {
-            head.push(2 << 3);
-            head.push_varint(nanos);
-        }
-        head.push_field(2, line.text.len());
-        head
+/// A field that is a number; one below 2^35, such as all seconds until the year 3058, is put together in a register.
+#[inline]
+fn push_number(out: &mut Vec<u8>, field: u8, number: u64) {
+    if number >> 35 == 0 {
+        push_short(out, field << 3, number);
+    } else {
+        push_long(out, field << 3, number);
     }
+}
 
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.len & 31] = byte;
-        self.len += 1;
-    }
+/// What stands in front of a field with a length.
+#[inline]
+fn push_field(out: &mut Vec<u8>, field: u8, len: usize) {
+    // Lengths are below 4 GiB, as all are in pieces.
+    push_short(out, field << 3 | LENGTH_DELIMITED, len as u64);
+}
 
-    #[inline]
-    fn push_varint(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.push(number as u8);
-    }
+/// A byte, and a number below 2^35 in up to five bytes. All eight are appended, and those too many taken off again: a copy of a fixed
+/// length is one instruction.
+#[inline]
+fn push_short(out: &mut Vec<u8>, first: u8, number: u64) {
+    let len = varint_len(number);
+    let septet = |at: u32| (number << at) & (0x7F << (8 * at));
+    let septets = septet(0) | septet(1) | septet(2) | septet(3) | septet(4);
+    let marks = 0x80_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+    let end = out.len() + 1 + len;
+    out.extend_from_slice(&(u64::from(first) | (septets | marks) << 8).to_le_bytes());
+    out.truncate(end);
+}
 
-    #[inline]
-    fn push_field(&mut self, field: u8, len: usize) {
-        self.push(field << 3 | LENGTH_DELIMITED);
-        self.push_varint(len as u64);
+#[cold]
+fn push_long(out: &mut Vec<u8>, first: u8, mut number: u64) {
+    out.push(first);
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
     }
-
-    /// A copy of a fixed length is an instruction or two.
-    #[inline]
-    fn append_to(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        out.extend_from_slice(&self.bytes);
-        out.truncate(end);
-    }
+    out.push(number as u8);
 }
 
 /// Bytes of a field with a length, its number below 16.
@@ -297,14 +294,10 @@ fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 
-fn push_field(out: &mut Vec<u8>, field: u8, len: usize) {
-    let mut head = Head::default();
-    head.push_field(field, len);
-    head.append_to(out);
-}
-
+/// Seven bits a byte, without a division.
+#[inline]
 fn varint_len(number: u64) -> usize {
-    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+    (((64 - (number | 1).leading_zeros()) * 9 + 64) >> 6) as usize
 }
 
 #[cfg(test)]
@@ -314,7 +307,7 @@ mod tests {
     fn pieces(entries: &[(&str, &str, i64, &str)]) -> Pieces {
         let mut pieces = Pieces::default();
         for (labels, metadata, time_ns, line) in entries {
-            piece::push_time(&mut pieces.bytes, *time_ns);
+            pieces.bytes.extend_from_slice(&piece::time(*time_ns));
             piece::push_labels(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes());
             pieces.bytes.extend_from_slice(line.as_bytes());
             pieces.add(1);
@@ -361,7 +354,7 @@ mod tests {
         let mut out = Vec::new();
         push_protobuf(&pieces(&[(r#"{"a":"b"}"#, r#"{"k":"v"}"#, 2_000_000_300, "hi")]), &mut out);
         let entry =
-            [&[0x0A, 5, 0x08, 2, 0x10, 0xAC, 2, 0x12, 2][..], b"hi", &[0x1A, 6, 0x0A, 1], b"k", &[0x12, 1], b"v"];
+            [&[0x1A, 6, 0x0A, 1][..], b"k", &[0x12, 1], b"v", &[0x0A, 5, 0x08, 2, 0x10, 0xAC, 2, 0x12, 2], b"hi"];
         let entry = entry.concat();
         let stream = [&[0x0A, 7][..], b"{a=\"b\"}", &[0x12, entry.len() as u8], &entry].concat();
         assert_eq!(out, [&[0x0A, stream.len() as u8][..], &stream].concat());
@@ -369,10 +362,13 @@ mod tests {
 
     #[test]
     fn lengths_of_numbers() {
-        proptest::proptest!(|(number: u64, shift in 0..64u32)| {
-            let mut head = Head::default();
-            head.push_varint(number >> shift);
-            proptest::prop_assert_eq!(head.len, varint_len(number >> shift));
+        proptest::proptest!(|(number: u64, shift in 0..64_u32)| {
+            let number = number >> shift;
+            let (mut own, mut long) = (Vec::new(), Vec::new());
+            push_number(&mut own, 1, number);
+            push_long(&mut long, 8, number);
+            proptest::prop_assert_eq!(&own, &long);
+            proptest::prop_assert_eq!(own.len(), 1 + varint_len(number));
         });
     }
 }

@@ -294,16 +294,17 @@ impl Loki {
         let source_bytes = batch.records[record].bytes;
         let time_ns = time::of_entry(batch, record);
         let shared = kind.and_then(|kind| Some((kind, known.made(kind)?)));
-        piece::push_time(&mut pieces.bytes, time_ns);
+        let time = piece::time(time_ns);
         let change = match shared {
             Some((kind, (made, text))) => {
                 let common = *common[kind].get_or_insert_with(|| pieces.common(piece::LABELS_AT, text));
                 self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
-                pieces.add_with(common, source_bytes);
+                pieces.add_with(common, &time, source_bytes);
                 made.changed
             }
             None => {
                 let made = &scratch.made;
+                pieces.bytes.extend_from_slice(&time);
                 piece::push_labels(&mut pieces.bytes, &made.labels, &made.metadata);
                 self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
                 pieces.add(source_bytes);

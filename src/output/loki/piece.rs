@@ -36,10 +36,10 @@ pub(super) struct Entry<'p> {
 /// Where labels and metadata stand.
 pub(super) const LABELS_AT: Place = Place::Behind(TIME as u32);
 
-/// Appends what a piece begins with.
+/// What a piece begins with.
 #[inline]
-pub(super) fn push_time(out: &mut Vec<u8>, time_ns: i64) {
-    out.extend_from_slice(&septets::<TIME>(time_ns as u64));
+pub(super) fn time(time_ns: i64) -> [u8; TIME] {
+    septets(time_ns as u64)
 }
 
 /// Appends what stands between the time and the line.
@@ -71,11 +71,9 @@ pub(super) fn labels_of(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((labels, metadata, rest))
 }
 
-/// Time and line of a piece whose labels and metadata are common to neighbours.
-#[inline]
-pub(super) fn time_and_line(own: &[u8]) -> Option<(i64, &[u8])> {
-    let (time, line) = own.split_first_chunk::<TIME>()?;
-    Some((time_of(time)? as i64, line))
+/// The times of pieces, from what they begin with.
+pub(super) fn times(fronts: &[u8]) -> impl Iterator<Item = i64> {
+    fronts.as_chunks().0.iter().map(|front| time_of(front).unwrap_or_default() as i64)
 }
 
 impl<'p> Reader<'p> {
@@ -152,7 +150,7 @@ mod tests {
     }
 
     fn push(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_ns: i64) {
-        push_time(out, time_ns);
+        out.extend_from_slice(&time(time_ns));
         push_labels(out, labels, metadata);
     }
 

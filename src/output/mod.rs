@@ -56,7 +56,7 @@ pub struct Piece {
 }
 
 /// Encoded records, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Pieces {
     /// All their bytes.
     pub bytes: Vec<u8>,
@@ -97,6 +97,26 @@ impl Pieces {
         self.bytes.clear();
         self.list.clear();
         self.filled = Filled::default();
+    }
+
+    /// Takes off what joins each piece to the one before: what is kept for later has to be read by other versions, in other company.
+    pub fn separate(&mut self, bare: impl Fn(&[u8]) -> &[u8]) {
+        let (mut from, mut to) = (0, 0);
+        for piece in &mut self.list {
+            let end = piece.end as usize;
+            // What it takes off stands in front.
+            let start = end - bare(&self.bytes[from..end]).len();
+            if start > to {
+                self.bytes.copy_within(start..end, to);
+            }
+            (from, to) = (end, to + end - start);
+            piece.end = to as u32;
+        }
+        if to < from {
+            self.bytes.truncate(to);
+            // As they stand they are no body any more.
+            self.filled.ascending = false;
+        }
     }
 
     /// Is it time to send them?
@@ -282,7 +302,7 @@ pub trait Output: Send + Sync {
     fn bytes_when_full(&self, _pieces: &Pieces) -> usize {
         usize::MAX
     }
-    /// A piece without what joins it to the one before it, for people.
+    /// A piece without what joins it to the one before it, which stands in front: for people, and for what is kept for later.
     fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
         piece
     }

@@ -81,6 +81,32 @@ fn a_flush_from_run_to_var_repeats_nothing() {
     host.expect(&agent, 0..100);
 }
 
+/// Between two looks at the files.
+#[test]
+fn what_is_written_right_before_a_flush_comes_once() {
+    for _ in 0..4 {
+        let Some(host) = host() else { return };
+        if !may_mount(&host) {
+            return println!("skipped: nothing can be mounted here");
+        }
+        let (run, var) = (host.path("run/log/journal").join(MACHINE), host.path("var/journal").join(MACHINE));
+        [&run, &var].into_iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        let write = |folder: &Path, numbers| host.tools.write(&folder.join("system.journal"), &of(numbers), FORM);
+        write(&run, 0..20);
+        let mut agent = start_as_on_a_node(&host);
+        host.expect(&agent, 0..20);
+        agent.signal(Signal::STOP);
+        write(&run, 20..40);
+        write(&var, 0..40);
+        fs::remove_dir_all(&run).unwrap();
+        agent.signal(Signal::CONT);
+        write(&var, 40..50);
+        host.expect(&agent, 0..50);
+        assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());
+        host.expect(&agent, 0..50);
+    }
+}
+
 #[test]
 fn entries_of_both_folders_are_no_copies_of_each_other() {
     let Some(host) = host() else { return };

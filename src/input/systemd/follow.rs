@@ -424,7 +424,7 @@ impl Journal {
 
     /// Lets go of files that are read and settled and will not be written to.
     fn close_done(&mut self) {
-        self.files.iter_mut().for_each(Followed::sweep);
+        self.sweep();
         for file in self.files.extract_if(.., |file| file.is_done()) {
             let input = self.settings.input.name.clone();
             let covered = Covered::of(&file).and_then(Covered::to_settled);

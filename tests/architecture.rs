@@ -153,7 +153,10 @@ fn only_those_files_are_unsafe_that_say_why() {
     let found: BTreeSet<String> =
         rust.filter(|path| says_unsafe(&fs::read_to_string(path).unwrap())).map(|path| name(&path)).collect();
     let listed: BTreeSet<String> = UNSAFE.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(found, listed, "`unsafe` stands in those on the left; those on the right may have it, and give their reason");
+    assert_eq!(
+        found, listed,
+        "`unsafe` stands in those on the left; those on the right may have it, and give their reason"
+    );
     for (text, expect) in [
         ("unsafe { a() }", true),
         ("unsafe extern \"C\" {}", true),

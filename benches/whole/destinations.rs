@@ -67,10 +67,14 @@ pub(crate) fn loki(bench: &Bench) -> Vec<String> {
         container=$kubernetes['container_name']\", structured_metadata: \"pod=$kubernetes['pod_name'], node=$kubernetes['host']\", \
         drop_single_key: raw, remove_keys: 'kubernetes, stream, time, _p'";
     let api = api();
-    everything_arrives(bench, "files → `kubernetes` → `loki`, labels and structured metadata, snappy", |root, sink| {
-        let output = format!("{{ name: loki, match: '*', host: 127.0.0.1, port: {}, {LABELS} }}", sink.port);
-        format!("{}  outputs:\n    - {output}\n", filter(&api, root, ""))
-    })
+    everything_arrives(
+        bench,
+        "files → `kubernetes` → `loki`, labels and structured metadata, snappy",
+        |root, sink| {
+            let output = format!("{{ name: loki, match: '*', host: 127.0.0.1, port: {}, {LABELS} }}", sink.port);
+            format!("{}  outputs:\n    - {output}\n", filter(&api, root, ""))
+        },
+    )
 }
 
 /// Files → cloudwatch_logs, a stream for each.

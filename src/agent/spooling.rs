@@ -187,9 +187,8 @@ impl Spooling {
         let on_full = self.settings.on_full;
         self.unsaved = true;
         let output = Arc::clone(&self.lane.output);
-        let appended = self
-            .with_spool(move |spool| append_all(spool, requests, &*output, &names, &memory, on_full))
-            .await;
+        let appended =
+            self.with_spool(move |spool| append_all(spool, requests, &*output, &names, &memory, on_full)).await;
         let Some(Appended { mut kept, mut left, dropped, error }) = appended else { return Vec::new() };
         if dropped.records > 0 {
             self.ledger.leave_at_most(self.lane.number, dropped, Left::Dropped(DropReason::SpoolFull));
@@ -313,7 +312,7 @@ impl Spooling {
         ticket.add(frame.pieces.len() as u32);
         self.draining.push((taken.sequence, ticket.clone()));
         let list = frame.pieces.iter().map(|p| Piece { end: p.end, source_bytes: p.source_bytes }).collect();
-        let pieces = Pieces { bytes: frame.bytes, list, ..Pieces::default() };
+        let pieces = Pieces::new(frame.bytes, list);
         let parts = parts_of(&frame.parts, pieces.list.len() as u32, &ticket);
         let held = self.memory.hold(self.lane.number, pieces.held_bytes());
         let now = Instant::now();
@@ -484,8 +483,10 @@ fn append_all(
 fn append(spool: &mut Spool, request: &Finished, names: &[String]) -> Result<u64, SpoolError> {
     let parts: Vec<spool::Part> = request.parts.iter().map(|part| spool_part(part, names)).collect();
     let piece = |p: &Piece| spool::Piece { end: p.end, source_bytes: p.source_bytes };
-    let pieces: Vec<spool::Piece> = request.pieces.list.iter().map(piece).collect();
-    spool.append(&Draft { key: &request.key, parts: &parts, pieces: &pieces, bytes: &request.pieces.bytes })
+    let whole = request.pieces.written_out();
+    let Pieces { list, bytes, .. } = whole.as_ref().unwrap_or(&request.pieces);
+    let pieces: Vec<spool::Piece> = list.iter().map(piece).collect();
+    spool.append(&Draft { key: &request.key, parts: &parts, pieces: &pieces, bytes })
 }
 
 fn spool_part(part: &Part, names: &[String]) -> spool::Part {

@@ -87,7 +87,8 @@ fn filters_in_front_see_the_fields_that_a_pods_multiline_parser_makes() {
     let mut log = log(&node, "web-1", "uid-web-1");
     write(&mut log, &[r#"{"log":"begin","level":"info"}"#, r#"{"log":" go on","level":"info"}"#, "end"]);
     let config = node.config().replace("  filters:\n", "  filters:\n    - {name: modify, match: '*', remove: level}\n");
-    let rules = "[{state: start_state, regex: /^begin/, next_state: more}, {state: more, regex: /^ /, next_state: more}]";
+    let rules =
+        "[{state: start_state, regex: /^begin/, next_state: more}, {state: more, regex: /^ /, next_state: more}]";
     let steps = format!("{{name: steps, type: regex, parser: json, key_content: log, rules: {rules}}}");
     let _agent = Agent::start_with(&format!("multiline_parsers: [{steps}]\n{config}"), &[("NODE_NAME", "node-1")]);
     until(&node, || node.sink.records().len() == 2);

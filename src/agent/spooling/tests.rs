@@ -125,7 +125,7 @@ async fn each_piece_of_a_frame_stands_by_itself() {
     spooling.tend(true).await;
     assert!(tickets.iter().all(Ticket::is_settled));
     let mut frame = spooling.next().await.unwrap();
-    let pieces: Vec<&[u8]> = (0..5).map(|number| frame.piece(number)).collect();
+    let pieces: Vec<_> = (0..5).map(|number| frame.piece(number).into_owned()).collect();
     assert_eq!(pieces, [&b"a"[..], b"bb", b"", b"c", b"d"]);
     assert_eq!((frame.amount(), sent), (amount, "a,bb,cd".into()));
     frame.settle();

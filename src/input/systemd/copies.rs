@@ -110,7 +110,8 @@ mod tests {
         let (boot, other) = (Id([1; 16]), Id([2; 16]));
         let machine = Id([3; 16]);
         let origin = Cursor::default();
-        let covered = Covered { folder: 1, machine, origin, boot, first: 10, last: 30, read: Some(25), settled: Some(20) };
+        let covered =
+            Covered { folder: 1, machine, origin, boot, first: 10, last: 30, read: Some(25), settled: Some(20) };
         let later = Covered { first: 31, last: 40, read: None, settled: None, ..covered };
         for (boot_id, monotonic, expect) in [
             (boot, 9, IsCopy::No),

@@ -14,10 +14,16 @@ pub(crate) struct Log {
     buffer: Vec<u8>,
 }
 
+/// Namespace, name and UID of the pod that writes a file; its container is `main`, with the number as its id.
+pub(crate) fn pod_of(number: u32) -> (&'static str, String, String) {
+    let namespace = ["default", "kube-system", "shop", "payments", "observability"][number as usize % 5];
+    let uid = format!("{number:08x}-1111-4222-8333-444455556666");
+    (namespace, format!("app-{number}-7d9f8b6c5-x2k4q"), uid)
+}
+
 impl Log {
     pub(crate) fn create(root: &Path, number: u32) -> Self {
-        let namespace = ["default", "kube-system", "shop", "payments", "observability"][number as usize % 5];
-        let (pod, uid) = (format!("app-{number}-7d9f8b6c5-x2k4q"), format!("{number:08x}-1111-4222-8333-444455556666"));
+        let (namespace, pod, uid) = pod_of(number);
         let folder = root.join("pods").join(format!("{namespace}_{pod}_{uid}")).join("main");
         fs::create_dir_all(&folder).unwrap();
         let containers = root.join("containers");

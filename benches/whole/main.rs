@@ -3,7 +3,7 @@
 //! ```text
 //! this process: writes lines, looks at /proc     drave: the release binary     sink: this program again, counts what arrives
 //! ```
-//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about six minutes. Rows can be named, and
+//! Everything is on the loopback interface, in a temporary folder (650 MB), and limited in time: about eight minutes. Rows can be named, and
 //! `--quick` takes a tenth of the lines: `cargo bench --bench whole -- --quick null http`. On a machine where other work
 //! runs compare rows of one run, and no others.
 #![allow(clippy::unwrap_used, reason = "what a bench needs and cannot have ends it")]
@@ -12,7 +12,11 @@
 #[path = "../lines/mod.rs"]
 mod lines;
 
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
 mod agent;
+mod destinations;
 mod journal;
 mod logs;
 mod rows;
@@ -29,6 +33,10 @@ const ROWS: &[(&str, Row)] = &[
     ("access", rows::access),
     ("traces", rows::traces),
     ("http", rows::http_row),
+    ("kubernetes", destinations::kubernetes),
+    ("opensearch", destinations::opensearch),
+    ("loki", destinations::loki),
+    ("cloudwatch_logs", destinations::cloudwatch_logs),
     ("away", rows::away),
     ("rate", rows::rate),
     ("latency", rows::latency),

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const FILES: u32 = 10;
+pub(crate) const FILES: u32 = 10;
 const MEGA: f64 = 1e6;
 
 /// What the rows share.
@@ -27,12 +27,12 @@ impl Bench {
         Self { quick, set: OnceCell::new(), journal: OnceCell::new() }
     }
 
-    fn lines(&self) -> u64 {
+    pub(crate) fn lines(&self) -> u64 {
         if self.quick { 20_000 } else { 200_000 }
     }
 
     /// Its folder and its bytes.
-    fn set(&self) -> (&Path, u64) {
+    pub(crate) fn set(&self) -> (&Path, u64) {
         let (folder, bytes) = self.set.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             let bytes = write_set(folder.path(), FILES, Lines::push_cri, self.lines());
@@ -51,7 +51,7 @@ impl Bench {
 }
 
 /// A configuration: the options of tail beside its path, then filters and outputs.
-fn config(root: &Path, tail: &str, rest: &str) -> String {
+pub(crate) fn config(root: &Path, tail: &str, rest: &str) -> String {
     format!(
         "service: {{ flush: 1, log_level: warn }}\npipeline:\n  inputs:\n    - {{ name: tail, path: '{}/containers/*.log', \
          tag: kube.*, multiline.parser: cri, {tail} }}\n{rest}",
@@ -59,14 +59,14 @@ fn config(root: &Path, tail: &str, rest: &str) -> String {
     )
 }
 
-fn http(sink: &Sink, uri: &str, more: &str) -> String {
+pub(crate) fn http(sink: &Sink, uri: &str, more: &str) -> String {
     format!(
         "  outputs:\n    - {{ name: http, match: '*', host: 127.0.0.1, port: {}, uri: {uri}, format: json_lines, compress: gzip{more} }}\n",
         sink.port
     )
 }
 
-const WHOLE: &str = "read_from_head: on, exit_on_eof: on";
+pub(crate) const WHOLE: &str = "read_from_head: on, exit_on_eof: on";
 
 /// Files → null.
 pub(crate) fn null(bench: &Bench) -> Vec<String> {
@@ -139,18 +139,23 @@ fn own_set(bench: &Bench, work: &str, push: Push, config: impl Fn(&Path) -> Stri
     throughput(work, bytes, &costs)
 }
 
-/// Files → http, everything arrives.
+/// Files → http.
 pub(crate) fn http_row(bench: &Bench) -> Vec<String> {
+    everything_arrives(bench, "files → `http`, JSON lines, gzip level 1", |_, sink| http(sink, "/in", ""))
+}
+
+/// Files → filters and outputs of the row, all of it.
+pub(crate) fn everything_arrives(bench: &Bench, work: &str, rest: impl Fn(&Path, &Sink) -> String) -> Vec<String> {
     let (root, bytes) = bench.set();
     let once = || {
         let sink = Sink::start();
-        let cost = run(root, &config(root, WHOLE, &http(&sink, "/in", "")));
+        let cost = run(root, &config(root, WHOLE, &rest(root, &sink)));
         let (report, expect) = (sink.report(), u64::from(FILES) * bench.lines());
         assert_eq!((report.distinct, report.duplicates), (expect, 0), "records that arrived, and twice");
         cost
     };
     let costs = (0..bench.runs(5)).map(|_| once()).collect::<Vec<_>>();
-    throughput("files → `http`, JSON lines, gzip level 1", bytes, &costs)
+    throughput(work, bytes, &costs)
 }
 
 pub(crate) fn throughput(work: &str, bytes: u64, costs: &[Cost]) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! A server that takes everything and knows what it took. It is a process of its own, so that its CPU time is nobody else's.
 //!
 //! ```text
-//! POST /in    2xx; counts each `seq=FFFF-NNNNNNNN;`, and how old each `at=NANOSECONDS;` is
-//! POST /away  503
-//! GET /report DISTINCT DUPLICATES, then the ages in microseconds
+//! POST /in      2xx; counts each `seq=FFFF-NNNNNNNN;`, and how old each `at=NANOSECONDS;` is
+//! POST /away    503
+//! POST /_bulk   the same as /in, in the words of OpenSearch; /loki/api/v1/push in those of Loki, X-Amz-Target in those of CloudWatch Logs
+//! GET /report   DISTINCT DUPLICATES, then the ages in microseconds
 //! ```
+//! It believes whatever it gets: what the services would refuse is a matter of the tests.
 
 use flate2::read::MultiGzDecoder;
 use memchr::memmem;
@@ -125,8 +127,18 @@ fn serve(stream: &TcpStream, account: &Mutex<Account>) -> Option<()> {
             MultiGzDecoder::new(body.as_slice()).read_to_end(&mut plain).ok()?;
             body = plain;
         }
+        let is_loki = head.starts_with("post /loki/");
+        if is_loki {
+            body = snap::raw::Decoder::new().decompress_vec(&body).ok()?;
+        }
         account.lock().unwrap().add(&body, arrived);
-        answer(stream, "200 OK", "")?;
+        let (status, said) = match () {
+            () if is_loki => ("204 No Content", ""),
+            () if head.starts_with("post /_bulk") => ("200 OK", r#"{"took":1,"errors":false,"items":[]}"#),
+            () if header("x-amz-target:").is_some() => ("200 OK", "{}"),
+            () => ("200 OK", ""),
+        };
+        answer(stream, status, said)?;
     }
 }
 

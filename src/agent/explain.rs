@@ -16,6 +16,8 @@ use std::fmt::Write;
 
 /// What stands for a container's file where a tag has the path in it.
 const POD: &str = "web-0_shop_app";
+/// What stands for a unit where the tag of a journal has it in it, and no filter names one.
+const UNIT: &str = "kubelet.service";
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Explains a checked configuration, for people.
@@ -73,6 +75,21 @@ fn summary(steps: &[(usize, How)], names: &[String]) -> String {
 
 /// A source as the input would find one.
 fn sample(input: usize, section: &Section) -> SourceDraft {
+    match section.name.as_str() {
+        "systemd" => journal_sample(input, section),
+        _ => file_sample(input, section),
+    }
+}
+
+/// Of a journal: `*` in the tag is the unit.
+fn journal_sample(input: usize, section: &Section) -> SourceDraft {
+    let mut units = section.all("systemd_filter").filter_map(|entry| entry.value.trim().strip_prefix("_SYSTEMD_UNIT="));
+    let unit = units.next().unwrap_or(UNIT);
+    let tag = section.get("tag").map_or_else(|| format!("{}.{input}", section.name), |entry| entry.value.clone());
+    SourceDraft { input, tag: tag.trim().replacen('*', unit, 1), text_key: "log".to_owned(), ..SourceDraft::default() }
+}
+
+fn file_sample(input: usize, section: &Section) -> SourceDraft {
     let value = |key: &str| section.get(key).map(|entry| entry.value.trim().to_owned());
     let path = value("path").unwrap_or_default();
     let file = format!("{POD}-{ID}.log");
@@ -91,4 +108,25 @@ fn sample(input: usize, section: &Section) -> SourceDraft {
         draft.share(&key, path.into(), false);
     }
     draft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Report, Syntax, load_text};
+
+    #[test]
+    fn the_tag_of_a_journal_has_a_unit_in_it() {
+        for (options, tag) in [
+            ("tag: host.*", "host.kubelet.service"),
+            ("tag: 'a.*.*', systemd_filter: [_TRANSPORT=kernel, _SYSTEMD_UNIT=cron.service]", "a.cron.service.*"),
+            ("path: /var/log/journal, tag: host", "host"),
+            ("lowercase: on", "systemd.0"),
+        ] {
+            let text = format!("pipeline: {{inputs: [{{name: systemd, {options}}}]}}");
+            let config = load_text(&text, Syntax::Yaml, &Environment::default(), &mut Report::default());
+            let draft = sample(0, &config.inputs[0]);
+            assert_eq!((draft.tag.as_str(), draft.path), (tag, None), "{options}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::pipeline::{Lane, lock};
 use super::request::{Finished, Home, Origin, Part, Retry};
 use crate::config::OnFull;
-use crate::output::{Piece, Pieces};
+use crate::output::{Output, Piece, Pieces};
 use crate::record::{DropReason, Ticket};
 use crate::spool::{self, Draft, Spool, SpoolError};
 use std::collections::VecDeque;
@@ -186,7 +186,9 @@ impl Spooling {
         let (names, memory) = (Arc::clone(&self.input_names), Arc::clone(&self.memory));
         let on_full = self.settings.on_full;
         self.unsaved = true;
-        let appended = self.with_spool(move |spool| append_all(spool, requests, &names, &memory, on_full)).await;
+        let output = Arc::clone(&self.lane.output);
+        let appended =
+            self.with_spool(move |spool| append_all(spool, requests, &*output, &names, &memory, on_full)).await;
         let Some(Appended { mut kept, mut left, dropped, error }) = appended else { return Vec::new() };
         if dropped.records > 0 {
             self.ledger.leave_at_most(self.lane.number, dropped, Left::Dropped(DropReason::SpoolFull));
@@ -435,6 +437,7 @@ fn parts_of(parts: &[spool::Part], pieces: u32, ticket: &Ticket) -> Vec<Part> {
 fn append_all(
     spool: &mut Spool,
     requests: Vec<Finished>,
+    output: &dyn Output,
     names: &[String],
     memory: &Arc<Memory>,
     on_full: OnFull,
@@ -442,6 +445,7 @@ fn append_all(
     let mut todo = VecDeque::from(requests);
     let mut done = Appended::default();
     while let Some(mut request) = todo.pop_front() {
+        Arc::make_mut(&mut request.pieces).separate(|piece| output.bare(piece));
         match append(spool, &request, names) {
             Ok(_) => done.kept.push(request),
             Err(SpoolError::TooLarge) if request.pieces.list.len() > 1 => {

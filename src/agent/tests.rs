@@ -69,7 +69,7 @@ struct Scene {
     _stopping: watch::Sender<Option<Instant>>,
 }
 
-fn lane_to(output: Arc<dyn Output>) -> Lane {
+pub(super) fn lane_to(output: Arc<dyn Output>) -> Lane {
     Lane {
         number: 0,
         name: "scripted".into(),

@@ -209,7 +209,7 @@ pub trait Output: Send + Sync {
     fn bytes_when_full(&self, _pieces: &Pieces) -> usize {
         usize::MAX
     }
-    /// A piece without what joins it to the one before it, for people.
+    /// A piece without what joins it to the one before it, which stands in front: for people, and for what is kept for later.
     fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
         piece
     }

@@ -26,7 +26,7 @@ pub struct Piece {
 }
 
 /// Encoded records, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Pieces {
     /// All their bytes, but for what they have in common.
     pub bytes: Vec<u8>,
@@ -299,6 +299,27 @@ impl Pieces {
             whole.add(piece.source_bytes);
         }
         Some(whole)
+    }
+
+    /// Takes off what joins each piece to the one before, as [`Output::bare`](super::Output::bare) says it: what is kept for later has to
+    /// be read by other versions, in other company.
+    pub fn separate(&mut self, bare: impl Fn(&[u8]) -> &[u8]) {
+        let (mut from, mut to) = (0, 0);
+        for piece in &mut self.list {
+            let end = piece.end as usize;
+            // What it takes off stands in front.
+            let start = end - bare(&self.bytes[from..end]).len();
+            if start > to {
+                self.bytes.copy_within(start..end, to);
+            }
+            (from, to) = (end, to + end - start);
+            piece.end = to as u32;
+        }
+        if to < from {
+            self.bytes.truncate(to);
+            // As they stand they are no body any more.
+            self.filled.ascending = false;
+        }
     }
 
     /// All their bytes, without a copy, of an output that knows nothing in common; the pieces are in use until what is returned is dropped.

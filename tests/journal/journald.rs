@@ -81,6 +81,73 @@ fn a_flush_from_run_to_var_repeats_nothing() {
     host.expect(&agent, 0..100);
 }
 
+/// Between two looks at the files.
+#[test]
+fn what_is_written_right_before_a_flush_comes_once() {
+    for _ in 0..4 {
+        let Some(host) = host() else { return };
+        if !may_mount(&host) {
+            return println!("skipped: nothing can be mounted here");
+        }
+        let (run, var) = (host.path("run/log/journal").join(MACHINE), host.path("var/journal").join(MACHINE));
+        [&run, &var].into_iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        let write = |folder: &Path, numbers| host.tools.write(&folder.join("system.journal"), &of(numbers), FORM);
+        write(&run, 0..20);
+        let mut agent = start_as_on_a_node(&host);
+        host.expect(&agent, 0..20);
+        agent.signal(Signal::STOP);
+        write(&run, 20..40);
+        write(&var, 0..40);
+        fs::remove_dir_all(&run).unwrap();
+        agent.signal(Signal::CONT);
+        write(&var, 40..50);
+        host.expect(&agent, 0..50);
+        assert_eq!(agent.stop(), Some(0), "{}", agent.stderr());
+        host.expect(&agent, 0..50);
+    }
+}
+
+/// Copies of what waits for it are passed, and read again after a kill.
+#[test]
+fn an_output_that_is_away_during_a_flush_stops_no_other() {
+    let Some(mut host) = host() else { return };
+    if !may_mount(&host) {
+        return println!("skipped: nothing can be mounted here");
+    }
+    let (run, var) = (host.path("run/log/journal").join(MACHINE), host.path("var/journal").join(MACHINE));
+    [&run, &var].into_iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    let sink = Sink::start();
+    sink.answer_with(|_| Act::status(503));
+    let (port, out) = (sink.address.port(), host.path("out"));
+    host.outputs = Some(format!(
+        "    - {{name: http, match: host.kubelet.service, port: {port}, format: json_lines}}\n    \
+         - {{name: file, match: host.containerd.service, path: '{}', mkdir: on, format: plain}}\n",
+        out.display()
+    ));
+    // Even numbers go where nothing arrives.
+    let write = |folder: &Path, numbers: std::ops::Range<u64>| {
+        let unit = |n: u64| if n.is_multiple_of(2) { "kubelet.service" } else { "containerd.service" };
+        let entries: Vec<Entry> = numbers.map(|n| Entry::of(n, unit(n))).collect();
+        host.tools.write(&folder.join("system.journal"), &entries, FORM);
+    };
+    let odd = |until: u64| (0..until).filter(|n| n % 2 == 1);
+    write(&run, 0..40);
+    let mut agent = start_as_on_a_node(&host);
+    host.expect(&agent, odd(40));
+    write(&var, 0..40);
+    fs::remove_dir_all(&run).unwrap();
+    write(&var, 40..60);
+    host.expect(&agent, odd(60));
+    agent.kill();
+    sink.answer_with(|_| Act::status(200));
+    let agent = start_as_on_a_node(&host);
+    let came = || -> BTreeSet<String> {
+        sink.records().iter().map(|record| record["MESSAGE"].as_str().unwrap().to_owned()).collect()
+    };
+    let even: BTreeSet<String> = (0..60).step_by(2).map(|n| format!("message {n}")).collect();
+    assert!(poll(PATIENCE, || came() == even), "{:?}\n{}", came(), agent.stderr());
+}
+
 #[test]
 fn entries_of_both_folders_are_no_copies_of_each_other() {
     let Some(host) = host() else { return };

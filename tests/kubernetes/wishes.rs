@@ -77,6 +77,26 @@ fn a_pod_chooses_what_joins_its_lines() {
     });
 }
 
+/// Its fields are there before all filters, also before those in front of the one that knows the pod.
+#[test]
+fn filters_in_front_see_the_fields_that_a_pods_multiline_parser_makes() {
+    let api = KubeApi::start();
+    api.put(annotated("web-1", Some(("drave.io/multiline", "steps"))));
+    // Lines of Docker would have fields anyway.
+    let node = node(&api, &[FOR_GOOD]).tail("multiline.parser", "cri");
+    let mut log = log(&node, "web-1", "uid-web-1");
+    write(&mut log, &[r#"{"log":"begin","level":"info"}"#, r#"{"log":" go on","level":"info"}"#, "end"]);
+    let config = node.config().replace("  filters:\n", "  filters:\n    - {name: modify, match: '*', remove: level}\n");
+    let rules =
+        "[{state: start_state, regex: /^begin/, next_state: more}, {state: more, regex: /^ /, next_state: more}]";
+    let steps = format!("{{name: steps, type: regex, parser: json, key_content: log, rules: {rules}}}");
+    let _agent = Agent::start_with(&format!("multiline_parsers: [{steps}]\n{config}"), &[("NODE_NAME", "node-1")]);
+    until(&node, || node.sink.records().len() == 2);
+    let first = node.sink.records().swap_remove(0);
+    assert_eq!(first["log"].as_str().unwrap().split_whitespace().collect::<String>(), "begingoon", "{first}");
+    assert_eq!(first.get("level"), None, "{first}");
+}
+
 /// What was open at the stop waits for the pod, which says what joins it.
 #[test]
 fn an_open_trace_is_read_again_when_its_pod_is_known() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{Environment, Report, Syntax, load_text};
 use crate::filter::{Each, Plan};
-use crate::output::{Needs, OUTPUTS, Outcome, OutputContext, Request};
+use crate::output::{Needs, OUTPUTS, Outcome, OutputContext, Piece, Request};
 use crate::record::{Record, Span};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -64,7 +64,10 @@ fn null() -> Arc<dyn Output> {
 }
 
 fn pipeline(keys: bool) -> (Pipeline, UnboundedReceiver<Finished>) {
-    let output: Arc<dyn Output> = Arc::new(Keyed { null: null(), keys, asked: AtomicU64::new(0) });
+    pipeline_to(Arc::new(Keyed { null: null(), keys, asked: AtomicU64::new(0) }))
+}
+
+fn pipeline_to(output: Arc<dyn Output>) -> (Pipeline, UnboundedReceiver<Finished>) {
     let (finished, receiver) = unbounded_channel();
     let lane = Lane {
         number: 0,
@@ -135,6 +138,46 @@ fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
     lane.recycle(Arc::new(Pieces::new(Vec::with_capacity(4 * BYTES_MAX), Vec::new())), &pipeline.memory);
     let held: Vec<usize> = lane.spare.held_bytes();
     assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
+}
+
+/// One record fills all the room that was made for it, and no other one fits besides.
+struct Filling(Arc<dyn Output>);
+
+impl Output for Filling {
+    fn limits(&self) -> Limits {
+        Limits { bytes_max: 1 << 20, ..self.0.limits() }
+    }
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+    fn encode(&self, _: &Batch, _: usize, _: &mut Vec<u8>) {}
+    fn encode_one(&self, _: &Batch, _: usize, pieces: &mut Pieces) -> bool {
+        pieces.filled.full = !pieces.list.is_empty();
+        if !pieces.filled.full {
+            pieces.bytes.resize(pieces.bytes.capacity(), b'.');
+            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+        }
+        !pieces.filled.full
+    }
+    fn body(&self, _: &str, _: &Pieces, _: &mut Vec<u8>) {}
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        self.0.send(request)
+    }
+}
+
+#[test]
+fn room_that_was_made_and_not_used_is_counted_as_long_as_it_is_held() {
+    let (pipeline, mut receiver) = pipeline_to(Arc::new(Filling(null())));
+    for _ in 0..3 {
+        pipeline.push(&mut batch(&["a"]));
+    }
+    pipeline.stop_lingering();
+    let finished: Vec<Finished> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+    assert!(finished.iter().any(|f| f.pieces.bytes.capacity() > f.pieces.bytes.len()), "room was left");
+    let held: usize = finished.iter().map(|f| f.pieces.held_bytes()).sum();
+    assert_eq!((finished.len(), pipeline.memory.held(0)), (3, held));
+    drop(finished);
+    assert_eq!(pipeline.memory.held(0), 0);
 }
 
 /// A pipeline with the steps of a configuration; its one output takes the tag `out*`.

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::agent::request::tests::finished;
-use crate::agent::tests::lane;
-use crate::record::Counts;
+use crate::agent::tests::{lane, lane_to};
+use crate::output::{Limits, Needs, Outcome, Request};
+use crate::record::{Batch, Counts};
 use crate::spool::fault::{Fault, plan};
+use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -86,6 +88,47 @@ async fn what_is_settled_is_on_disk_whichever_call_fails() {
             }
         }
     }
+}
+
+/// Pieces that a comma joins.
+struct Joined(Arc<dyn Output>);
+
+impl Output for Joined {
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+    fn encode(&self, _: &Batch, _: usize, _: &mut Vec<u8>) {}
+    fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
+        piece.strip_prefix(b",").unwrap_or(piece)
+    }
+    fn body(&self, _: &str, _: &Pieces, _: &mut Vec<u8>) {}
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        self.0.send(request)
+    }
+}
+
+#[tokio::test]
+async fn each_piece_of_a_frame_stands_by_itself() {
+    let (mut scene, folder) = (Scene::new(), tempfile::tempdir().unwrap());
+    scene.lane = Arc::new(lane_to(Arc::new(Joined(Arc::clone(&scene.lane.output)))));
+    let mut spooling = scene.open(folder.path(), 1 << 20).unwrap();
+    let texts = ["a", ",bb", "", ",c", "d"];
+    let amount = Amount { records: 5, bytes: 7 };
+    scene.ledger.enter(0, &Counts::default(), amount, &[(0, amount, Amount::default())]);
+    let (request, tickets) = finished(&scene.memory, &texts, &[2, 3]);
+    // As while a body of them is on its way.
+    let sent = request.pieces.whole();
+    assert!(spooling.keep(vec![request]).await.is_empty());
+    spooling.tend(true).await;
+    assert!(tickets.iter().all(Ticket::is_settled));
+    let mut frame = spooling.next().await.unwrap();
+    let pieces: Vec<_> = (0..5).map(|number| frame.piece(number).into_owned()).collect();
+    assert_eq!(pieces, [&b"a"[..], b"bb", b"", b"c", b"d"]);
+    assert_eq!((frame.amount(), sent), (amount, "a,bb,cd".into()));
+    frame.settle();
 }
 
 #[tokio::test]

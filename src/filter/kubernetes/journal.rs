@@ -73,6 +73,10 @@ impl Each for Entries {
         false
     }
 
+    fn parses(&self) -> bool {
+        self.look.parses()
+    }
+
     fn apply(&mut self, batch: &mut Batch) {
         self.names.batch += 1;
         if self.names.known.len() > NAMES_MAX {

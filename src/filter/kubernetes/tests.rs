@@ -273,6 +273,18 @@ fn where_no_api_is_it_is_said_once_and_records_are_not_looked_at() {
 }
 
 #[test]
+fn whether_the_text_of_entries_is_read_is_known() {
+    for (options, expect) in [("use_journal: on, merge_log: on", true), ("use_journal: on", false)] {
+        let Plan::Each(each) =
+            filter(&format!(", {options}")).plan(&mut SourceDraft { last_call: true, ..SourceDraft::default() })
+        else {
+            panic!("it looks at records")
+        };
+        assert_eq!(each.parses(), expect, "{options}");
+    }
+}
+
+#[test]
 fn each_entry_of_the_journal_has_its_own_pod() {
     use crate::record::{Batch, Record, Shape, Source};
     let mut filter = filter(", use_journal: on, k8s-logging.exclude: on, labels: on");

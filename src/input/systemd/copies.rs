@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! /run   e1 e2 e3 e4 │ deleted     first, settled, last: by the time since the boot
-//! /var   … e1 e2 e3 e4 e5 …        e1 to e4: passed once those in /run are settled; until then the file waits
+//! /var   … e1 e2 e3 e4 e5 …        e1 to e4: passed once those in /run are read; the position stays until they are settled
 //! ```
 //! While journald writes to the one folder it does not write to the other: what has a time between the first and the last entry of a
 //! file of the later folder is a copy of one of them, once a copy of that file's first entry is there.
@@ -26,6 +26,7 @@ pub(super) struct Covered {
     /// Microseconds since the boot.
     first: u64,
     last: u64,
+    read: Option<u64>,
     settled: Option<u64>,
 }
 
@@ -33,8 +34,10 @@ pub(super) struct Covered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IsCopy {
     No,
-    /// Of one that is not settled yet.
+    /// Of one that is not read yet.
     Waits,
+    /// Of one that is on its way, from the file whose first entry has this time since the boot.
+    Read(u64),
     /// Of one that is settled.
     Settled,
 }
@@ -54,6 +57,7 @@ impl Covered {
             boot: first.boot_id,
             first: first.monotonic,
             last: last?,
+            read: file.read.and_then(of_boot),
             settled: file.settled.and_then(of_boot),
         })
     }
@@ -80,7 +84,11 @@ pub(super) fn is_copy(covered: &[Covered], entry: &Cursor) -> IsCopy {
         if covered.settled >= Some(entry.monotonic) {
             return IsCopy::Settled;
         }
-        is = IsCopy::Waits;
+        if covered.read >= Some(entry.monotonic) {
+            is = IsCopy::Read(covered.first);
+        } else if is == IsCopy::No {
+            is = IsCopy::Waits;
+        }
     }
     is
 }
@@ -102,13 +110,16 @@ mod tests {
         let (boot, other) = (Id([1; 16]), Id([2; 16]));
         let machine = Id([3; 16]);
         let origin = Cursor::default();
-        let covered = Covered { folder: 1, machine, origin, boot, first: 10, last: 30, settled: Some(20) };
-        let later = Covered { first: 31, last: 40, settled: None, ..covered };
+        let covered =
+            Covered { folder: 1, machine, origin, boot, first: 10, last: 30, read: Some(25), settled: Some(20) };
+        let later = Covered { first: 31, last: 40, read: None, settled: None, ..covered };
         for (boot_id, monotonic, expect) in [
             (boot, 9, IsCopy::No),
             (boot, 10, IsCopy::Settled),
             (boot, 20, IsCopy::Settled),
-            (boot, 21, IsCopy::Waits),
+            (boot, 21, IsCopy::Read(10)),
+            (boot, 25, IsCopy::Read(10)),
+            (boot, 26, IsCopy::Waits),
             (boot, 30, IsCopy::Waits),
             (boot, 31, IsCopy::Waits),
             (boot, 41, IsCopy::No),

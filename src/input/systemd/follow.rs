@@ -149,6 +149,8 @@ impl Follower {
             if now >= next_scan || self.has_events() {
                 self.scan();
                 next_scan = now + self.scan_interval();
+                // What copies in a new file are of has to be known.
+                next_poll = now;
             }
             if now >= next_poll {
                 self.poll();
@@ -220,7 +222,7 @@ impl Follower {
         }
     }
 
-    /// Did files grow?
+    /// Did files grow? First those that are copied to, so that what they have copies of is known by then.
     fn poll(&mut self) {
         for journal in &mut self.journals {
             for file in &mut journal.files {
@@ -378,7 +380,8 @@ impl Journal {
             pipe.lost_entries(self.settings.input.number, LostReason::Unreadable, 1);
         }
         tracing::debug!(path = %file.path.display(), id = %file.id, "following a journal file");
-        self.files.push(file);
+        let at = self.files.partition_point(|other| other.folder <= file.folder);
+        self.files.insert(at, file);
     }
 
     /// A file of which there is no header yet is tried again; others are said once, and counted.
@@ -421,7 +424,7 @@ impl Journal {
 
     /// Lets go of files that are read and settled and will not be written to.
     fn close_done(&mut self) {
-        self.files.iter_mut().for_each(Followed::sweep);
+        self.sweep();
         for file in self.files.extract_if(.., |file| file.is_done()) {
             let input = self.settings.input.name.clone();
             let covered = Covered::of(&file).and_then(Covered::to_settled);

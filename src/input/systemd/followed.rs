@@ -7,6 +7,7 @@
 //! With filters, what was written before the file was found is read by the lists of their fields, and what comes later is looked at
 //! entry by entry: the lists of a growing file may be half written.
 
+use super::copies::{Covered, IsCopy, is_copy};
 use super::discover::Found;
 use super::fields::Slots;
 use super::journal::{Cursor, Entry, EntryList, Id, Indexed, Item, JournalFile, Matcher, Matches, Trouble};
@@ -36,6 +37,8 @@ pub(super) struct Pending {
     /// The last entry.
     end: Cursor,
     pub(super) bytes: u64,
+    /// They are copies of what another file has, whose first entry has this time: settled when those are.
+    copies_of: Option<u64>,
 }
 
 /// The next entry of a file.
@@ -355,10 +358,27 @@ impl Followed {
         let number = self.next_number;
         self.next_number += 1;
         if let Some(end) = self.read {
-            self.pending.push_back(Pending { number, tickets: Vec::new(), held: 0, end, bytes });
+            self.pending.push_back(Pending { number, tickets: Vec::new(), held: 0, end, bytes, copies_of: None });
         }
         self.read_at = Instant::now();
         number
+    }
+
+    /// Passes the next entry, a copy of one that is on its way.
+    pub(super) fn pass_copy(&mut self, of: u64) {
+        self.take_next();
+        match (self.pending.back_mut(), self.read) {
+            (Some(last), Some(end)) if last.copies_of == Some(of) => last.end = end,
+            _ => {
+                self.note(0);
+                self.pending.back_mut().into_iter().for_each(|copies| copies.copies_of = Some(of));
+            }
+        }
+    }
+
+    /// Were copies passed of what is on its way?
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.pending.iter().any(|pending| pending.copies_of.is_some())
     }
 
     pub(super) fn pending_mut(&mut self, number: u64) -> Option<&mut Pending> {
@@ -366,9 +386,12 @@ impl Followed {
         self.pending.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    /// Moves the position over what is settled.
-    pub(super) fn sweep(&mut self) {
-        let is_settled = |p: &mut Pending| p.held == 0 && p.tickets.iter().all(Ticket::is_settled);
+    /// Moves the position over what is settled; `covered` is what other files have of it.
+    pub(super) fn sweep(&mut self, covered: &[Covered]) {
+        let is_on_its_way = |p: &Pending| !matches!(is_copy(covered, &p.end), IsCopy::No | IsCopy::Settled);
+        let is_settled = |p: &mut Pending| {
+            p.held == 0 && p.tickets.iter().all(Ticket::is_settled) && !(p.copies_of.is_some() && is_on_its_way(p))
+        };
         while let Some(done) = self.pending.pop_front_if(is_settled) {
             self.settled = Some(done.end);
             self.dirty = true;

@@ -79,6 +79,7 @@ impl Journal {
             match is_copy(&covered, &next.cursor) {
                 IsCopy::No => return look,
                 IsCopy::Waits => return Look::End,
+                IsCopy::Read(of) => self.files[index].pass_copy(of),
                 IsCopy::Settled => self.files[index].take_next(),
             }
             look = self.files[index].look();
@@ -256,7 +257,11 @@ impl Journal {
 
     /// Moves the positions of all files.
     pub(super) fn sweep(&mut self) {
-        self.files.iter_mut().for_each(Followed::sweep);
+        for index in 0..self.files.len() {
+            let waits = self.files[index].waits_for_others();
+            let covered = if waits { self.covered(index) } else { Vec::new() };
+            self.files[index].sweep(&covered);
+        }
         self.unsettled = self.files.iter().map(Followed::unsettled_bytes).sum();
     }
 

@@ -398,6 +398,7 @@ impl CloudWatchLogs {
 
     async fn put(&self, key: &str, put: &Put) -> Result<Option<RejectedLogEventsInfo>, Outcome> {
         let (group, stream) = split_key(key);
+        let _under_way = self.together.begin(&put.body);
         self.streams.ensure(&self.service, key).await?;
         let hash = self.together.hash(&put.body).await;
         let mut answer = self.service.put(group, stream, put, &hash).await;

@@ -109,6 +109,18 @@ fn pieces_that_were_taken_out_of_a_request_are_sent_all_the_same() {
 }
 
 #[test]
+fn pieces_that_are_kept_for_later_stand_by_themselves() {
+    let (output, batch) = (output_of_text(), lines(&[(1, ""), (1, "a"), (1, "b"), (2, "c")]));
+    let mut pieces = Pieces::default();
+    output.encode_some(&batch, 0..4, &mut pieces, &output.limits());
+    pieces.separate(|piece| output.bare(piece));
+    for piece in (0..pieces.list.len()).map(|number| pieces.text(number)) {
+        assert!(*piece == *event::BLANK || serde_json::from_slice::<serde_json::Value>(&piece).is_ok(), "{piece:?}");
+    }
+    assert_eq!(messages(&output, pieces), (["a", "b", "c"].map(str::to_owned).into(), false));
+}
+
+#[test]
 fn what_a_full_request_will_need_is_known_early() {
     let (output, text) = (output_of_text(), "\"".repeat(1000));
     let batch = lines(&vec![(1, text.as_str()); 2000]);

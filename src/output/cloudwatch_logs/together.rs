@@ -1,24 +1,25 @@
 //! Hashes the bodies of several puts at once, where that is quicker: a signature needs the hash of its body, and without instructions
 //! for it that is half of all work.
 //!
-//! With a backlog one put follows the other, so a large body waits a moment for those behind it. Where nobody came, the next
-//! ones do not wait, the more often that happens the more of them. A small body never waits: streams that trickle are not delayed.
+//! With a backlog one put follows the other, so a large body waits for those of the other puts that are under way: until as many
+//! wait as there are, and for 100 ms at most. Where fewer came in that time the next ones wait for no more than these, and now and
+//! then for all again. A small body never waits: streams that trickle are not delayed.
 
 use crate::net::{Hash, LANES, Message, has_lanes, sha256, sha256_together};
 use bytes::Bytes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A body that is smaller waits for nobody.
 const BYTES_MIN: usize = 256 << 10;
 /// About as long as puts take that are under way, which end one after the other and make room for the next.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// Fewer that came together were not worth the wait.
-const COMPANY_MIN: usize = 3;
-/// So many do not wait after one that waited in vain, and twice as many after each further one.
-const ALONE_MIN: u32 = 16;
-const ALONE_MAX: u32 = 256;
+/// How often the first that waits looks whether the others have ended. Not at once: a put that has ended is followed by another
+/// one, as a rule.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// After so many bodies all are waited for again.
+const AGAIN_AFTER: usize = 64;
 
 /// A body that waits, and who wants to know its hash.
 type Guest = ([Bytes; 3], oneshot::Sender<Hash>);
@@ -27,19 +28,49 @@ type Guest = ([Bytes; 3], oneshot::Sender<Hash>);
 #[derive(Debug, Default)]
 pub(super) struct Together(Mutex<Waiting>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     guests: Vec<Guest>,
-    /// So many more do not wait.
-    alone: u32,
-    /// So many did not after the last that waited in vain.
-    alone_before: u32,
+    /// Counts the times that guests went.
+    round: u64,
+    /// Puts of large bodies that have not ended: more cannot come.
+    under_way: usize,
+    /// No more than these are waited for.
+    company: usize,
+    /// Bodies since all were waited for.
+    hashed: usize,
+}
+
+/// That a put is under way; no longer so when it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a>(&'a Together);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
+    }
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { guests: Vec::new(), round: 0, under_way: 0, company: LANES, hashed: 0 }
+    }
 }
 
 impl Together {
-    /// The hash of a body.
+    /// A put begins that will ask for the hash of this body; `None`: nobody has to wait for it.
+    pub(super) fn begin(&self, body: &[Bytes; 3]) -> Option<UnderWay<'_>> {
+        (has_lanes() && is_large(body)).then(|| self.begin_large())
+    }
+
+    fn begin_large(&self) -> UnderWay<'_> {
+        self.lock().under_way += 1;
+        UnderWay(self)
+    }
+
+    /// The hash of a body whose put was begun.
     pub(super) async fn hash(&self, body: &[Bytes; 3]) -> Hash {
-        if body.iter().map(Bytes::len).sum::<usize>() < BYTES_MIN || !has_lanes() {
+        if !has_lanes() || !is_large(body) {
             return sha256(&message(body));
         }
         self.hash_in_company(body).await
@@ -47,42 +78,37 @@ impl Together {
 
     async fn hash_in_company(&self, body: &[Bytes; 3]) -> Hash {
         let (sender, mut receiver) = oneshot::channel();
-        if let Some(guests) = self.join((body.clone(), sender)) {
-            hash_all(guests);
-        }
-        let hash = tokio::select! {
-            biased;
-            hash = &mut receiver => hash,
-            () = tokio::time::sleep(WAIT_MAX) => {
-                hash_all(self.end_of_wait());
-                receiver.await
+        let end = Instant::now() + WAIT_MAX;
+        let (round, is_first, guests) = self.join((body.clone(), sender));
+        hash_all(guests);
+        let look = if is_first { LOOK_EVERY } else { WAIT_MAX };
+        loop {
+            tokio::select! {
+                biased;
+                hash = &mut receiver => return hash.unwrap_or_else(|_| sha256(&message(body))),
+                () = tokio::time::sleep(look) => hash_all(self.look(round, Instant::now() >= end)),
             }
-        };
-        hash.unwrap_or_else(|_| sha256(&message(body)))
+        }
     }
 
-    /// Those that are hashed now, if nobody is waited for any more.
-    fn join(&self, guest: Guest) -> Option<Vec<Guest>> {
+    /// The round that a guest is in, whether it is the first there, and who is hashed now.
+    fn join(&self, guest: Guest) -> (u64, bool, Vec<Guest>) {
         let mut waiting = self.lock();
         waiting.guests.push(guest);
-        let alone = waiting.alone > 0;
-        waiting.alone = waiting.alone.saturating_sub(1);
-        if waiting.guests.len() >= LANES {
-            waiting.alone_before = 0;
-        }
-        (alone || waiting.guests.len() >= LANES).then(|| std::mem::take(&mut waiting.guests))
+        let (round, is_first) = (waiting.round, waiting.guests.len() == 1);
+        (round, is_first, if waiting.is_complete() { waiting.go() } else { Vec::new() })
     }
 
-    fn end_of_wait(&self) -> Vec<Guest> {
+    /// Who is hashed now, of a round that has not gone yet.
+    fn look(&self, round: u64, is_over: bool) -> Vec<Guest> {
         let mut waiting = self.lock();
-        let guests = std::mem::take(&mut waiting.guests);
-        if (1..COMPANY_MIN).contains(&guests.len()) {
-            waiting.alone = (waiting.alone_before * 2).clamp(ALONE_MIN, ALONE_MAX);
-            waiting.alone_before = waiting.alone;
-        } else if !guests.is_empty() {
-            waiting.alone_before = 0;
+        if waiting.round != round || !is_over && !waiting.is_complete() {
+            return Vec::new();
         }
-        guests
+        if is_over {
+            (waiting.company, waiting.hashed) = (waiting.guests.len(), 0);
+        }
+        waiting.go()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -90,11 +116,33 @@ impl Together {
     }
 }
 
+impl Waiting {
+    fn is_complete(&self) -> bool {
+        self.guests.len() >= self.company.min(self.under_way)
+    }
+
+    fn go(&mut self) -> Vec<Guest> {
+        self.round += 1;
+        self.hashed += self.guests.len();
+        if self.hashed >= AGAIN_AFTER {
+            (self.company, self.hashed) = (LANES, 0);
+        }
+        std::mem::take(&mut self.guests)
+    }
+}
+
+fn is_large(body: &[Bytes; 3]) -> bool {
+    body.iter().map(Bytes::len).sum::<usize>() >= BYTES_MIN
+}
+
 fn message(body: &[Bytes; 3]) -> Message<'_> {
     body.each_ref().map(|part| &part[..])
 }
 
 fn hash_all(guests: Vec<Guest>) {
+    if guests.is_empty() {
+        return;
+    }
     let hashes = {
         let messages: Vec<Message<'_>> = guests.iter().map(|(body, _)| message(body)).collect();
         sha256_together(&messages)
@@ -110,11 +158,16 @@ fn hash_all(guests: Vec<Guest>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
 
-    fn bodies(count: u8) -> Vec<[Bytes; 3]> {
-        let body = |number| [vec![number; 64], vec![number; 1000 * usize::from(number)], vec![b'}']].map(Bytes::from);
+    fn bodies(count: usize) -> Vec<[Bytes; 3]> {
+        let body = |number| [vec![number as u8; 64], vec![number as u8; 1000 * number], vec![b'}']].map(Bytes::from);
         (0..count).map(body).collect()
+    }
+
+    fn begin(together: &Together, puts: usize) -> Vec<UnderWay<'_>> {
+        (0..puts).map(|_| together.begin_large()).collect()
     }
 
     async fn check(together: &Together, bodies: &[[Bytes; 3]]) {
@@ -123,59 +176,88 @@ mod tests {
         assert!(together.lock().guests.is_empty());
     }
 
-    fn guests(count: u8) -> impl Iterator<Item = Guest> {
-        bodies(count).into_iter().map(|body| (body, oneshot::channel().0))
+    /// How many went with each that came.
+    fn join(together: &Together, puts: usize) -> Vec<usize> {
+        let guests = bodies(puts).into_iter().map(|body| (body, oneshot::channel().0));
+        guests.map(|guest| together.join(guest).2.len()).collect()
     }
 
     #[tokio::test]
     async fn each_gets_the_hash_of_its_own_body() {
         let together = Together::default();
-        for count in [2 * LANES as u8, LANES as u8 - 1, 1, 2] {
+        for count in [2 * LANES, LANES - 1, 1, 2] {
+            let _under_way = begin(&together, count);
             check(&together, &bodies(count)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_put_that_is_alone_does_not_wait() {
+        let (together, bodies) = (Together::default(), bodies(1));
+        for _ in 0..3 {
+            let _under_way = begin(&together, 1);
+            assert_eq!(together.hash_in_company(&bodies[0]).now_or_never(), Some(sha256(&message(&bodies[0]))));
+        }
+    }
+
+    #[tokio::test]
+    async fn puts_go_on_when_the_last_of_them_came() {
+        for count in 2..=LANES {
+            let (together, bodies) = (Together::default(), bodies(count));
+            let _under_way = begin(&together, count);
+            let mut hashes: Vec<_> = bodies.iter().map(|body| Box::pin(together.hash_in_company(body))).collect();
+            let last = hashes.pop().unwrap();
+            assert!(hashes.iter_mut().all(|hash| hash.now_or_never().is_none()), "they wait for the last one");
+            assert!(last.now_or_never().is_some() && hashes.into_iter().all(|hash| hash.now_or_never().is_some()));
         }
     }
 
     #[test]
     fn as_many_as_there_are_lanes_wait_no_longer() {
         let together = Together::default();
-        let joined: Vec<usize> =
-            guests(LANES as u8 + 1).map(|guest| together.join(guest).map_or(0, |all| all.len())).collect();
-        assert_eq!(joined, [0, 0, 0, 0, 0, 0, 0, LANES, 0]);
-        assert_eq!(together.end_of_wait().len(), 1);
+        let _under_way = begin(&together, 2 * LANES);
+        assert_eq!(join(&together, LANES + 1), [0, 0, 0, 0, 0, 0, 0, LANES, 0]);
+        assert_eq!(together.look(0, true).len(), 0, "that round has gone");
+        assert_eq!(together.look(1, false).len(), 0);
+        assert_eq!(together.look(1, true).len(), 1);
     }
 
     #[test]
-    fn where_nobody_comes_the_next_do_not_wait() {
+    fn nobody_waits_for_puts_that_have_ended() {
         let together = Together::default();
-        assert!(guests(1).all(|guest| together.join(guest).is_none()));
-        assert_eq!((together.end_of_wait().len(), together.end_of_wait().len()), (1, 0));
-        for alone in [ALONE_MIN, 2 * ALONE_MIN, 4 * ALONE_MIN] {
-            for guest in guests(alone as u8) {
-                assert_eq!(together.join(guest).map(|all| all.len()), Some(1));
-            }
-            assert!(guests(1).all(|guest| together.join(guest).is_none()), "now and then somebody looks again");
-            assert_eq!(together.end_of_wait().len(), 1);
+        let mut under_way = begin(&together, 3);
+        assert_eq!(join(&together, 2), [0, 0]);
+        assert_eq!(together.look(0, false).len(), 0);
+        under_way.pop();
+        assert_eq!(together.look(0, false).len(), 2);
+        assert_eq!(together.lock().company, LANES);
+    }
+
+    #[test]
+    fn where_fewer_came_the_next_do_not_wait_for_more() {
+        let together = Together::default();
+        let _under_way = begin(&together, LANES);
+        assert_eq!(join(&together, 3), [0, 0, 0]);
+        assert_eq!(together.look(0, true).len(), 3);
+        for _ in 0..AGAIN_AFTER.div_ceil(3) - 1 {
+            assert_eq!(join(&together, 3), [0, 0, 3]);
         }
-        together.lock().alone = 0;
-        for _ in 0..2 {
-            assert!(guests(COMPANY_MIN as u8).all(|guest| together.join(guest).is_none()), "there was company");
-            assert_eq!(together.end_of_wait().len(), COMPANY_MIN);
-        }
-        assert_eq!(together.lock().alone_before, 0);
+        assert_eq!(join(&together, 4), [0, 0, 0, 0], "now and then somebody looks again");
     }
 
     #[tokio::test]
     async fn a_put_that_is_given_up_keeps_nobody_waiting() {
         let (together, bodies) = (Together::default(), bodies(5));
-        let given_up = tokio::time::timeout(Duration::ZERO, together.hash_in_company(&bodies[4]));
-        assert!(given_up.await.is_err());
+        let _under_way = begin(&together, 5);
+        assert!(together.hash_in_company(&bodies[4]).now_or_never().is_none());
         check(&together, &bodies[..4]).await;
     }
 
     #[tokio::test]
     async fn a_small_body_waits_for_nobody() {
         let (together, body) = (Together::default(), &bodies(2)[1]);
-        assert_eq!(together.hash(body).await, sha256(&message(body)));
-        assert_eq!(together.lock().alone, 0);
+        let _under_way = begin(&together, 2);
+        assert!(together.begin(body).is_none());
+        assert_eq!(together.hash(body).now_or_never(), Some(sha256(&message(body))));
     }
 }

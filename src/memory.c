@@ -158,7 +158,7 @@ void *memset(void *start, int c, size_t n)
         }
         return start;
     }
-    uint64_t v = 0x0101010101010101 * (uint8_t)c;
+    uint64_t v = (uint64_t)0x0101010101010101 * (uint8_t)c;
     if (n >= 8) {
         STORE(u64, d, v);
         STORE(u64, de - 8, v);

@@ -233,7 +233,7 @@ impl Delivery {
         let mut changed = BTreeMap::new();
         for (index, refusal) in refused.into_iter().filter(|(index, _)| take(*index)) {
             let mut form = Vec::new();
-            if self.lane.output.second_form(finished.piece(index), &refusal, &mut form) {
+            if self.lane.output.second_form(&finished.piece(index), &refusal, &mut form) {
                 self.say_changed(&refusal);
                 changed.insert(index, form);
             } else {

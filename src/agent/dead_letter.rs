@@ -71,8 +71,8 @@ pub(super) fn lines(
 ) -> Vec<u8> {
     let mut lines = Vec::new();
     for index in 0..request.pieces.list.len() {
-        let piece = bare(request.piece(index));
-        push_letter(&mut lines, names, (request.origin(index), piece), (&request.key, refusal), time_ns);
+        let piece = request.piece(index);
+        push_letter(&mut lines, names, (request.origin(index), bare(&piece)), (&request.key, refusal), time_ns);
     }
     lines
 }

@@ -57,7 +57,7 @@ impl Lane {
     fn reserve(&self, pieces: &mut Pieces, read_bytes: usize) {
         let expected = read_bytes * self.growth.load(Ordering::Relaxed) / UNIT;
         let full = self.limits.bytes_max.min(self.output.bytes_when_full(pieces));
-        let left = full.saturating_sub(pieces.bytes.len());
+        let left = full.saturating_sub(pieces.text_bytes());
         let need = (expected + expected / 8).min(left) + RECORD_BYTES;
         if pieces.bytes.capacity() - pieces.bytes.len() < need {
             pieces.bytes.reserve_exact(need.max(pieces.bytes.len().min(left)));
@@ -416,7 +416,7 @@ impl Pipeline {
         if waiting * 3 < self.memory.held(lane.number) * 2 {
             return;
         }
-        let largest = open.iter().max_by_key(|(_, o)| o.pieces.bytes.len()).map(|(key, _)| Arc::clone(key));
+        let largest = open.iter().max_by_key(|(_, o)| o.pieces.text_bytes()).map(|(key, _)| Arc::clone(key));
         if let Some((key, request)) = largest.and_then(|key| open.remove_entry(&key)) {
             self.finish(lane, key, request);
         }

@@ -18,7 +18,7 @@ use super::plan::{InputRoute, Plan};
 use super::request::{Finished, Home, Origin, Part, Retry};
 use super::run::{Made, RunError, Signals, make_outputs, start_runtime};
 use super::spare::Spare;
-use crate::output::{Piece, Pieces};
+use crate::output::Pieces;
 use crate::record::{Counts, Ticket};
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -203,7 +203,7 @@ impl Replay {
 
     fn add(&mut self, letter: Letter, span: Span, pieces: &mut Pieces, parts: &mut Vec<Part>) {
         pieces.bytes.extend_from_slice(&letter.piece);
-        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: letter.piece.len() as u32 });
+        pieces.add(letter.piece.len() as u32);
         let ticket = Ticket::default();
         ticket.add(1);
         let origin = Origin::Spooled { input: letter.input.into(), source: letter.source.into() };

@@ -3,8 +3,9 @@
 use super::ledger::Amount;
 use super::memory::{Held, Memory};
 use crate::net::Backoff;
-use crate::output::{Piece, Pieces};
+use crate::output::Pieces;
 use crate::record::{Source, Ticket};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -89,10 +90,9 @@ impl Finished {
         }
     }
 
-    /// The bytes of one piece.
-    pub(super) fn piece(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.pieces.list[index - 1].end as usize };
-        &self.pieces.bytes[start..self.pieces.list[index].end as usize]
+    /// The text of one piece.
+    pub(super) fn piece(&self, index: usize) -> Cow<'_, [u8]> {
+        self.pieces.text(index)
     }
 
     /// Where a piece comes from.
@@ -115,8 +115,8 @@ impl Finished {
             let mut kept = 0;
             for _ in 0..part.pieces {
                 if keep(index) {
-                    pieces.bytes.extend_from_slice(self.piece(index));
-                    pieces.list.push(Piece { end: pieces.bytes.len() as u32, ..self.pieces.list[index] });
+                    pieces.bytes.extend_from_slice(&self.piece(index));
+                    pieces.add(self.pieces.list[index].source_bytes);
                     kept += 1;
                 }
                 index += 1;
@@ -137,7 +137,7 @@ impl Finished {
         let mut pieces = Pieces::default();
         for (old, form) in changed.pieces.list.iter().zip(forms.values()) {
             pieces.bytes.extend_from_slice(form);
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, ..*old });
+            pieces.add(old.source_bytes);
         }
         changed.held = memory.hold(self.held.output(), pieces.held_bytes()).with_age_of(&self.held);
         changed.pieces = Arc::new(pieces);
@@ -161,7 +161,7 @@ pub(super) mod tests {
         let mut pieces = Pieces::default();
         for text in texts {
             pieces.bytes.extend_from_slice(text.as_bytes());
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: text.len() as u32 });
+            pieces.add(text.len() as u32);
         }
         let tickets: Vec<Ticket> = parts.iter().map(|_| Ticket::default()).collect();
         let part = |(ticket, pieces): (&Ticket, &u32)| {
@@ -199,7 +199,7 @@ pub(super) mod tests {
         let memory = Arc::new(Memory::new(1000, 1));
         let (whole, tickets) = finished(&memory, &["a", "bb", "ccc"], &[1, 1, 1]);
         let mut changed = whole.changed(&memory, &BTreeMap::from([(0, b"AAAA".to_vec()), (2, Vec::from(b"C"))]));
-        assert_eq!((changed.piece(0), changed.piece(1)), (&b"AAAA"[..], &b"C"[..]));
+        assert_eq!((&*changed.piece(0), &*changed.piece(1)), (&b"AAAA"[..], &b"C"[..]));
         assert_eq!(changed.amount(), Amount { records: 2, bytes: 4 }, "they stand for what they stood for");
         assert_eq!(memory.held(0), whole.pieces.held_bytes() + changed.pieces.held_bytes());
         changed.settle();
@@ -215,7 +215,7 @@ pub(super) mod tests {
         assert_eq!(odd.amount(), Amount { records: 2, bytes: 6 });
         assert_eq!(odd.parts.iter().map(|p| p.pieces).collect::<Vec<_>>(), [1, 1]);
         let mut even = whole.part_of(&memory, |index| index % 2 == 0);
-        assert_eq!((even.piece(0), even.piece(1)), (&b"a"[..], &b""[..]));
+        assert_eq!((&*even.piece(0), &*even.piece(1)), (&b"a"[..], &b""[..]));
         even.settle();
         assert_eq!(tickets.iter().map(Ticket::is_settled).collect::<Vec<_>>(), [false, true, false]);
     }

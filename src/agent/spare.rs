@@ -140,7 +140,7 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let spare = Spare::new(3_000_000);
         for bytes in [9_000_000, 1000].iter().cycle().take(10) {
-            spare.keep(Pieces { bytes: Vec::with_capacity(*bytes), ..Pieces::default() }, 1_000_000, 0);
+            spare.keep(Pieces::new(Vec::with_capacity(*bytes), Vec::new()), 1_000_000, 0);
         }
         let held = spare.held_bytes();
         assert_eq!((held.len(), held.iter().filter(|bytes| **bytes > 1000).count()), (2 + 5, 2), "{held:?}");
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_in_use_is_not_kept_besides() {
         let (spare, now) = (Spare::new(10_000), Instant::now());
-        let buffer = |bytes| Pieces { bytes: Vec::with_capacity(bytes), ..Pieces::default() };
+        let buffer = |bytes| Pieces::new(Vec::with_capacity(bytes), Vec::new());
         (0..2).for_each(|_| spare.keep(buffer(4000), 4000, 9000));
         assert_eq!(spare.held_bytes(), [4000], "there is room for one beside what is in use");
         (0..3).for_each(|_| spare.keep(buffer(3000), 3000, 0));

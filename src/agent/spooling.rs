@@ -310,7 +310,7 @@ impl Spooling {
         ticket.add(frame.pieces.len() as u32);
         self.draining.push((taken.sequence, ticket.clone()));
         let list = frame.pieces.iter().map(|p| Piece { end: p.end, source_bytes: p.source_bytes }).collect();
-        let pieces = Pieces { bytes: frame.bytes, list, ..Pieces::default() };
+        let pieces = Pieces::new(frame.bytes, list);
         let parts = parts_of(&frame.parts, pieces.list.len() as u32, &ticket);
         let held = self.memory.hold(self.lane.number, pieces.held_bytes());
         let now = Instant::now();
@@ -479,8 +479,10 @@ fn append_all(
 fn append(spool: &mut Spool, request: &Finished, names: &[String]) -> Result<u64, SpoolError> {
     let parts: Vec<spool::Part> = request.parts.iter().map(|part| spool_part(part, names)).collect();
     let piece = |p: &Piece| spool::Piece { end: p.end, source_bytes: p.source_bytes };
-    let pieces: Vec<spool::Piece> = request.pieces.list.iter().map(piece).collect();
-    spool.append(&Draft { key: &request.key, parts: &parts, pieces: &pieces, bytes: &request.pieces.bytes })
+    let whole = request.pieces.written_out();
+    let Pieces { list, bytes, .. } = whole.as_ref().unwrap_or(&request.pieces);
+    let pieces: Vec<spool::Piece> = list.iter().map(piece).collect();
+    spool.append(&Draft { key: &request.key, parts: &parts, pieces: &pieces, bytes })
 }
 
 fn spool_part(part: &Part, names: &[String]) -> spool::Part {

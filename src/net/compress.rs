@@ -45,6 +45,23 @@ pub fn gzip(level: u32, input: &[u8], out: &mut Vec<u8>) {
     give_back(gzip);
 }
 
+/// The same of pieces, one behind the other. At level 1 they are put together piece by piece, in memory that the processor has at hand.
+pub fn gzip_pieces<'p>(level: u32, pieces: impl Iterator<Item = &'p [u8]>, out: &mut Vec<u8>) {
+    if level != 1 {
+        let mut input = Vec::new();
+        pieces.for_each(|piece| input.extend_from_slice(piece));
+        return gzip(level, &input, out);
+    }
+    let mut gzip = borrow(level);
+    if let State::Quick(deflate) = &mut gzip.state {
+        out.extend_from_slice(&HEADER);
+        let mut crc = Crc::new();
+        deflate.append_pieces(pieces, out, |piece| crc.update(piece));
+        push_end(&crc, out);
+    }
+    give_back(gzip);
+}
+
 fn borrow(level: u32) -> Gzip {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = idle.iter().position(|gzip| gzip.level == level) {
@@ -70,6 +87,10 @@ fn append_quick(deflate: &mut Deflate, input: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&HEADER);
     let mut crc = Crc::new();
     deflate.append(input, out, |piece| crc.update(piece));
+    push_end(&crc, out);
+}
+
+fn push_end(crc: &Crc, out: &mut Vec<u8>) {
     out.extend_from_slice(&crc.sum().to_le_bytes());
     out.extend_from_slice(&crc.amount().to_le_bytes());
 }
@@ -90,15 +111,15 @@ fn append_zlib(zlib: &mut Compress, input: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read;
 
     fn round_trip(level: u32, input: &[u8]) -> Vec<u8> {
         let mut out = b"before".to_vec();
         gzip(level, input, &mut out);
         let mut back = Vec::new();
-        flate2::read::GzDecoder::new(&out[6..]).read_to_end(&mut back).unwrap();
+        GzDecoder::new(&out[6..]).read_to_end(&mut back).unwrap();
         assert_eq!(back, input);
         out
     }
@@ -118,6 +139,19 @@ mod tests {
         for level in [0, 1, 2, 6, 9, 12] {
             for input in [&b""[..], b"x", &text, &noise(300_000)] {
                 round_trip(level, input);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_come_back_as_one() {
+        let text = br#"{"level":"info","msg":"request done","path":"/api/v1/items","status":200}"#.repeat(9000);
+        for level in [1, 6] {
+            for pieces in [&[][..], &[&b""[..]], &[b"a", &text, b"", &noise(250_000), &text[..70_001]]] {
+                let (mut out, mut back) = (Vec::new(), Vec::new());
+                gzip_pieces(level, pieces.iter().copied(), &mut out);
+                GzDecoder::new(&out[..]).read_to_end(&mut back).unwrap();
+                assert!(back == pieces.concat(), "level {level}, {} bytes", back.len());
             }
         }
     }

@@ -30,7 +30,7 @@ pub use aws::{
 pub use backoff::{Backoff, RETRY_AFTER_MAX, retry_after};
 pub use chunks::Chunks;
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response};
-pub use compress::gzip;
+pub use compress::{gzip, gzip_pieces};
 pub use connect::Connector;
 pub use error::{Cause, NetError};
 pub use options::{ClientOptions, SourceAddress, TlsVersion};

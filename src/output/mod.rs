@@ -11,9 +11,12 @@ mod loki;
 mod msgpack;
 mod null;
 mod opensearch;
+mod pieces;
 mod printed;
 mod stdout;
 mod strftime;
+
+pub use pieces::{CommonId, Filled, Neighbours, Parts, Piece, Pieces, Place};
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
 use crate::record::{Batch, SourceDraft};
@@ -44,81 +47,6 @@ pub struct Limits {
 pub struct Needs {
     /// It writes texts: whether a batch is UTF-8 is found out beforehand.
     pub text: bool,
-}
-
-/// One encoded record within a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Piece {
-    /// Behind its last byte in [`Pieces::bytes`].
-    pub end: u32,
-    /// Bytes of the source that it stands for.
-    pub source_bytes: u32,
-}
-
-/// Encoded records, one after the other.
-#[derive(Debug, Default)]
-pub struct Pieces {
-    /// All their bytes.
-    pub bytes: Vec<u8>,
-    /// Where each ends.
-    pub list: Vec<Piece>,
-    /// What the destination counts of them, by an output that fills requests by that; nothing where they come from elsewhere.
-    pub filled: Filled,
-}
-
-/// How full a request is, as its destination counts.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Filled {
-    /// Bytes.
-    pub bytes: usize,
-    /// Entries: a record may be several.
-    pub entries: usize,
-    /// No more fits.
-    pub full: bool,
-    /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
-    pub times: Option<(i64, i64)>,
-    /// No entry is older than the one before it.
-    pub ascending: bool,
-}
-
-impl Pieces {
-    /// Bytes of memory it holds.
-    pub fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + self.list.capacity() * size_of::<Piece>()
-    }
-
-    /// Bytes of the sources that it stands for.
-    pub fn source_bytes(&self) -> u64 {
-        self.list.iter().map(|p| u64::from(p.source_bytes)).sum()
-    }
-
-    /// Takes everything out, keeps the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.list.clear();
-        self.filled = Filled::default();
-    }
-
-    /// Is it time to send them?
-    pub fn is_full(&self, limits: &Limits) -> bool {
-        self.filled.full || self.bytes.len() >= limits.bytes_max || self.list.len() >= limits.records_max
-    }
-}
-
-/// The bytes of pieces that others hold, too.
-struct Whole(Arc<Pieces>);
-
-impl AsRef<[u8]> for Whole {
-    fn as_ref(&self) -> &[u8] {
-        &self.0.bytes
-    }
-}
-
-impl Pieces {
-    /// All their bytes, without a copy; the pieces are in use until what is returned is dropped.
-    pub fn whole(self: &Arc<Self>) -> Bytes {
-        Bytes::from_owner(Whole(Arc::clone(self)))
-    }
 }
 
 /// Pieces of one destination, ready to send.
@@ -257,8 +185,7 @@ pub trait Output: Send + Sync {
     /// Adds one record; `false`: nothing was added, since it does not fit any more. Into an empty request everything fits.
     fn encode_one(&self, batch: &Batch, record: usize, pieces: &mut Pieces) -> bool {
         self.encode(batch, record, &mut pieces.bytes);
-        let source_bytes = batch.records[record].bytes;
-        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
+        pieces.add(batch.records[record].bytes);
         true
     }
     /// Encodes records until the request is full; returns the first that is not in it.

@@ -145,9 +145,24 @@ impl Batch {
     /// Has a record this key, as its own or as a shared one?
     pub fn has_key(&self, record: usize, key: &[u8]) -> bool {
         let Some(record) = self.records.get(record) else { return false };
-        self.fields_of(record).iter().any(|f| self.bytes(f.key) == key)
+        self.has_field(record, key)
             || self.shared_of(record).iter().any(|s| s.key.as_bytes() == key)
             || self.virtual_value(record, key).is_some()
+    }
+
+    /// May records of this batch have this key without a field of that name? A record that has shared fields of its own may anyway.
+    pub fn may_have(&self, key: &[u8]) -> bool {
+        let draft = &self.source.draft;
+        let of_a_line = ["drave.truncated", &draft.text_key].into_iter().chain(draft.offset_key.as_deref());
+        let of_a_container = ["time", "stream", self.keys.text].into_iter().chain(self.keys.tag);
+        let shared = draft.shared.iter().map(|shared| shared.key.as_str());
+        of_a_line.chain(of_a_container).chain(shared).any(|own| own.as_bytes() == key)
+    }
+
+    /// Has a record a field of this name?
+    #[inline]
+    pub fn has_field(&self, record: &Record, key: &[u8]) -> bool {
+        self.fields_of(record).iter().any(|field| self.bytes(field.key) == key)
     }
 
     /// What the shape of a record gives beside its fields.
@@ -244,6 +259,7 @@ mod tests {
                 members.push(b':');
                 value.push_json(&mut members);
                 assert!(batch.has_key(0, key));
+                assert!(batch.may_have(key) || batch.has_field(&batch.records[0], key));
                 assert_eq!(batch.find(0, key), Some(value), "{}", String::from_utf8_lossy(key));
             });
             assert_eq!(String::from_utf8_lossy(&members), String::from_utf8_lossy(&sent), "{shape:?}");

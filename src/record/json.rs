@@ -50,16 +50,31 @@ fn push_text(out: &mut Vec<u8>, batch: &Batch, text: &[u8]) {
 /// Writes a record's keys and values without the braces. A field hides a shared one of its key, or is hidden by it; the key of
 /// the offset and `drave.truncated` stand there also where a field has that name, as does a date before them. With `comma` one stands in front of the first.
 pub fn push_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, comma: bool) {
-    write_members::<false>(out, batch, record, comma);
+    write_members::<false, false>(out, batch, record, comma);
+}
+
+/// The same without what its source shares with all records, where that stands behind all others as [`Source::shared_json`] says it:
+/// then it is true.
+///
+/// [`Source::shared_json`]: super::Source::shared_json
+pub fn push_own_members(out: &mut Vec<u8>, batch: &Batch, record: &Record, comma: bool) -> bool {
+    write_members::<false, true>(out, batch, record, comma)
 }
 
 /// The same with `_` for each dot in a key, at every depth.
 pub fn push_members_without_dots(out: &mut Vec<u8>, batch: &Batch, record: &Record, comma: bool) {
-    write_members::<true>(out, batch, record, comma);
+    write_members::<true, false>(out, batch, record, comma);
 }
 
+/// Was something left out?
 #[inline]
-fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, record: &Record, mut comma: bool) {
+fn write_members<const WITHOUT_DOTS: bool, const LEAVE_SHARED: bool>(
+    out: &mut Vec<u8>,
+    batch: &Batch,
+    record: &Record,
+    mut comma: bool,
+) -> bool {
+    let (before, start) = (comma, out.len());
     let mut sep = |out: &mut Vec<u8>| {
         if std::mem::replace(&mut comma, true) {
             out.push(b',');
@@ -93,16 +108,7 @@ fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, rec
         sep(out);
         out.extend_from_slice(if WITHOUT_DOTS { b"\"drave_truncated\":true" } else { b"\"drave.truncated\":true" });
     }
-    let fields = batch.fields_of(record);
-    if !WITHOUT_DOTS && fields.is_empty() && !record.owns_shared {
-        let shared = &batch.source.shared_json;
-        if !shared.is_empty() {
-            sep(out);
-            out.extend_from_slice(&shared[1..]);
-        }
-        return;
-    }
-    let shared = batch.shared_of(record);
+    let (fields, shared) = (batch.fields_of(record), batch.shared_of(record));
     for field in fields {
         let key = batch.bytes(field.key);
         if shared.iter().any(|s| s.wins && s.key.as_bytes() == key) {
@@ -119,11 +125,17 @@ fn write_members<const WITHOUT_DOTS: bool>(out: &mut Vec<u8>, batch: &Batch, rec
             Value::Text(span) => push_text(out, batch, batch.bytes(span)),
         }
     }
-    let hidden = |s: &&Shared| s.wins || !fields.iter().any(|f| batch.bytes(f.key) == s.key.as_bytes());
-    for entry in shared.iter().filter(hidden) {
+    let is_shown = |s: &&Shared| s.wins || !fields.iter().any(|f| batch.bytes(f.key) == s.key.as_bytes());
+    let is_whole = LEAVE_SHARED && !shared.is_empty() && shared.iter().all(|s| is_shown(&s));
+    // It begins with a comma.
+    if is_whole && (before || out.len() > start) {
+        return true;
+    }
+    for entry in shared.iter().filter(is_shown) {
         sep(out);
         out.extend_from_slice(if WITHOUT_DOTS { entry.json_without_dots() } else { &entry.json });
     }
+    false
 }
 
 /// In a key that was written from `start` on.

@@ -132,7 +132,7 @@ fn neighbours_of_one_key_are_one_part() {
 fn a_buffer_that_grew_is_kept_no_larger_than_a_request() {
     let (pipeline, _receiver) = pipeline(false);
     let lane = &pipeline.lanes[0];
-    lane.recycle(Arc::new(Pieces { bytes: Vec::with_capacity(4 * BYTES_MAX), ..Pieces::default() }), &pipeline.memory);
+    lane.recycle(Arc::new(Pieces::new(Vec::with_capacity(4 * BYTES_MAX), Vec::new())), &pipeline.memory);
     let held: Vec<usize> = lane.spare.held_bytes();
     assert!(matches!(held[..], [held] if (BYTES_MAX..=BYTES_MAX * 5 / 4).contains(&held)), "{held:?}");
 }

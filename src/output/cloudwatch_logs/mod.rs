@@ -26,8 +26,8 @@ mod together;
 mod go;
 
 use super::{
-    Filled, Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Report,
-    Request, Section, Start,
+    Filled, Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Refusal, Report, Request,
+    Section, Start,
 };
 use crate::net::{Aws, AwsSettings, Client, ClientOptions, ProxyEnvironment, for_sdk};
 use crate::record::{Accessor, Batch, SourceDraft, Template};
@@ -319,7 +319,7 @@ impl Output for CloudWatchLogs {
             (before, None) => (before, ascending),
         };
         pieces.filled = Filled { bytes, entries, full: !fits || entries == PUT_EVENTS_MAX, times, ascending };
-        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: batch.records[record].bytes });
+        pieces.add(batch.records[record].bytes);
         true
     }
 

@@ -6,7 +6,7 @@ fn pieces(list: &[&str]) -> Pieces {
     let mut pieces = Pieces::default();
     for text in list {
         pieces.bytes.extend_from_slice(text.as_bytes());
-        pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+        pieces.add(1);
     }
     pieces
 }

@@ -223,9 +223,8 @@ fn go_time(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::piece::push_head;
+    use super::super::piece::{push_labels, push_time};
     use super::*;
-    use crate::output::Piece;
 
     const AT: i64 = 1_709_287_200 * SECOND;
 
@@ -241,9 +240,10 @@ mod tests {
             (db, "", AT + 3600 * SECOND, "d"),
             (web, "", AT + 11 * SECOND, &long),
         ] {
-            push_head(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes(), time_ns);
+            push_time(&mut pieces.bytes, time_ns);
+            push_labels(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes());
             pieces.bytes.extend_from_slice(line.as_bytes());
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+            pieces.add(1);
         }
         pieces
     }
@@ -326,8 +326,9 @@ mod tests {
         let (mut pieces, mut text) = (Pieces::default(), String::new());
         let metadata = r#"{"pod":"web-1","trace":"0123456789abcdef"}"#;
         for n in 0..5000 {
-            push_head(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes(), AT + n);
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+            push_time(&mut pieces.bytes, AT + n);
+            push_labels(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes());
+            pieces.add(1);
             text += &format!(
                 "stream '{{app=\"a{n}\", service_name=\"a{n}\"}}' has structured metadata too large: '{}' bytes, limit: '8' bytes\n",
                 n + 40

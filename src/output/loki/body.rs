@@ -6,7 +6,7 @@
 //! ```
 
 use super::piece::{self, Entry};
-use crate::output::Pieces;
+use crate::output::{Neighbours, Pieces};
 use crate::record::{json, json_read};
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,18 +18,34 @@ const LENGTH_DELIMITED: u8 = 2;
 /// The entries of one label set.
 struct Stream<'p> {
     labels: &'p [u8],
-    entries: Vec<Entry<'p>>,
+    lines: Vec<Line<'p>>,
+    /// Metadata that lines have: most have that of the one before.
+    metadata: Vec<&'p [u8]>,
+}
+
+/// An entry, as small as it can be: hundreds of kilobytes of them would be new memory for each request.
+#[derive(Clone, Copy)]
+struct Line<'p> {
+    text: &'p [u8],
+    time_ns: i64,
+    /// By its number within the stream.
+    metadata: u32,
+}
+
+impl<'p> Stream<'p> {
+    /// The number of the metadata that the next lines have.
+    fn metadata(&mut self, metadata: &'p [u8]) -> u32 {
+        if self.metadata.last() != Some(&metadata) {
+            self.metadata.push(metadata);
+        }
+        self.metadata.len() as u32 - 1
+    }
 }
 
 /// The entries of all pieces.
 pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
-    let (mut start, mut reader) = (0, piece::Reader::default());
-    pieces.list.iter().map(move |piece| {
-        let end = piece.end as usize;
-        let entry = reader.read(&pieces.bytes[start..end]);
-        start = end;
-        entry
-    })
+    let mut reader = piece::Reader::default();
+    pieces.parts().map(move |piece| reader.read(piece))
 }
 
 /// Of a stream whose oldest entry is so old Loki may refuse entries as too far behind: half of what it takes.
@@ -38,29 +54,66 @@ const LATE_NS: i64 = 30 * 60 * BILLION;
 /// Neighbours are of one stream more often than not. The stream of which Loki is likeliest to refuse something is the last: of the others
 /// it would not say it (Loki 3: `pkg/ingester/instance.go`, `Push` returns what came of the last).
 fn streams(pieces: &Pieces, now_ns: i64) -> Vec<Stream<'_>> {
-    let mut streams: Vec<Stream<'_>> = Vec::new();
-    let mut by_labels: HashMap<&[u8], usize> = HashMap::new();
-    let mut last = 0;
-    for entry in entries(pieces) {
-        if !entry.same && streams.get(last).is_none_or(|stream| stream.labels != entry.labels) {
-            last = *by_labels.entry(entry.labels).or_insert_with(|| {
-                streams.push(Stream { labels: entry.labels, entries: Vec::new() });
-                streams.len() - 1
+    let mut streams = Streams::default();
+    for some in pieces.neighbours() {
+        if !streams.add_all(&some) {
+            let mut reader = piece::Reader::default();
+            some.parts().for_each(|piece| streams.add(&reader.read(piece)));
+        }
+    }
+    let mut list = streams.list;
+    if let Some(at) = at_risk(&list, now_ns) {
+        let last = list.remove(at);
+        list.push(last);
+    }
+    list
+}
+
+#[derive(Default)]
+struct Streams<'p> {
+    list: Vec<Stream<'p>>,
+    by_labels: HashMap<&'p [u8], usize>,
+    last: usize,
+}
+
+impl<'p> Streams<'p> {
+    fn stream(&mut self, labels: &'p [u8]) -> &mut Stream<'p> {
+        if self.list.get(self.last).is_none_or(|stream| stream.labels != labels) {
+            self.last = *self.by_labels.entry(labels).or_insert_with(|| {
+                self.list.push(Stream { labels, lines: Vec::new(), metadata: Vec::new() });
+                self.list.len() - 1
             });
         }
-        streams[last].entries.push(entry);
+        &mut self.list[self.last]
     }
-    if let Some(at) = at_risk(&streams, now_ns) {
-        let last = streams.remove(at);
-        streams.push(last);
+
+    fn add(&mut self, entry: &Entry<'p>) {
+        let stream = self.stream(entry.labels);
+        let metadata = stream.metadata(entry.metadata);
+        stream.lines.push(Line { text: entry.line, time_ns: entry.time_ns, metadata });
     }
-    streams
+
+    /// Adds what has labels and metadata in common, if all of it can be read. Its times stand where nothing was read lately: little else is
+    /// done between two of them, so that the processor waits for several at once.
+    fn add_all(&mut self, some: &Neighbours<'p>) -> bool {
+        let Some((labels, metadata, [])) = piece::labels_of(some.common()) else { return false };
+        let stream = self.stream(labels);
+        let (metadata, before) = (stream.metadata(metadata), stream.lines.len());
+        stream.lines.reserve(some.count());
+        let line = |(time_ns, text)| Line { text, time_ns, metadata };
+        stream.lines.extend(some.own().map_while(piece::time_and_line).map(line));
+        let is_whole = stream.lines.len() == before + some.count();
+        if !is_whole {
+            stream.lines.truncate(before);
+        }
+        is_whole
+    }
 }
 
 /// In a backlog that with the oldest entry, else that with the most bytes: it comes first to the limit of a stream.
 fn at_risk(streams: &[Stream<'_>], now_ns: i64) -> Option<usize> {
-    let oldest = |stream: &Stream<'_>| stream.entries.iter().map(|entry| entry.time_ns).min().unwrap_or(i64::MAX);
-    let bytes = |stream: &Stream<'_>| stream.entries.iter().map(|entry| entry.line.len()).sum::<usize>();
+    let oldest = |stream: &Stream<'_>| stream.lines.iter().map(|line| line.time_ns).min().unwrap_or(i64::MAX);
+    let bytes = |stream: &Stream<'_>| stream.lines.iter().map(|line| line.text.len()).sum::<usize>();
     let late = streams.iter().enumerate().min_by_key(|(_, stream)| oldest(stream))?;
     if oldest(late.1) < now_ns.saturating_sub(LATE_NS) {
         return Some(late.0);
@@ -74,74 +127,45 @@ fn now_ns() -> i64 {
 
 /// Appends a `PushRequest`.
 pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
-    out.reserve(pieces.bytes.len());
-    let (mut metadata, mut sizes) = (Metadata::default(), Vec::new());
+    out.reserve(pieces.text_bytes());
+    let (mut pairs, mut ranges) = (Vec::new(), Vec::new());
     for stream in streams(pieces, now_ns()) {
         let labels = label_text(stream.labels);
-        metadata.clear();
-        sizes.clear();
-        let mut size = field_len(labels.len());
-        for entry in &stream.entries {
-            let pairs = metadata.push(entry);
-            let own = field_len(time_len(entry.time_ns)) + field_len(entry.line.len()) + pairs.len();
-            size += field_len(own);
-            sizes.push((own, pairs));
+        pairs.clear();
+        ranges.clear();
+        for metadata in &stream.metadata {
+            let start = pairs.len();
+            push_pairs(metadata, &mut pairs);
+            ranges.push(start..pairs.len());
         }
-        push_head(out, 1, size);
-        push_head(out, 1, labels.len());
+        let sizes = stream.lines.iter().map(|line| field_len(entry_len(line, ranges[line.metadata as usize].len())));
+        push_field(out, 1, field_len(labels.len()) + sizes.sum::<usize>());
+        push_field(out, 1, labels.len());
         out.extend_from_slice(labels.as_bytes());
-        for (entry, (own, pairs)) in stream.entries.iter().zip(sizes.drain(..)) {
-            let mut head = Head::default();
-            head.push_field(2, own);
-            head.push_time(entry.time_ns);
-            head.push_field(2, entry.line.len());
-            out.extend_from_slice(&head.bytes[..head.len]);
-            out.extend_from_slice(entry.line);
-            out.extend_from_slice(&metadata.bytes[pairs]);
+        for line in &stream.lines {
+            let pairs = &pairs[ranges[line.metadata as usize].clone()];
+            Head::of_entry(line, pairs.len()).append_to(out);
+            out.extend_from_slice(line.text);
+            out.extend_from_slice(pairs);
         }
     }
 }
 
-/// Metadata as the pairs of entries. What neighbours share is written once.
-#[derive(Default)]
-struct Metadata<'p> {
-    bytes: Vec<u8>,
-    last: Option<(&'p [u8], std::ops::Range<usize>)>,
-}
-
-impl<'p> Metadata<'p> {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.last = None;
-    }
-
-    /// Where its pairs stand in the bytes.
-    fn push(&mut self, entry: &Entry<'p>) -> std::ops::Range<usize> {
-        let json = entry.metadata;
-        if json.is_empty() {
-            return 0..0;
-        }
-        if let Some((_, range)) = self.last.as_ref().filter(|(last, _)| entry.same || *last == json) {
-            return range.clone();
-        }
-        let start = self.bytes.len();
-        let (mut name, mut value) = (Vec::new(), Vec::new());
-        json_read::object(json, |member| {
-            name.clear();
-            value.clear();
-            // Both were written as JSON by this output: they have no escape that is none.
-            let _ = json_read::unescape(&json[member.key.0..member.key.1], &mut name);
-            let _ = json_read::unescape(inside(&json[member.value.0..member.value.1]), &mut value);
-            push_head(&mut self.bytes, 3, field_len(name.len()) + field_len(value.len()));
-            push_head(&mut self.bytes, 1, name.len());
-            self.bytes.extend_from_slice(&name);
-            push_head(&mut self.bytes, 2, value.len());
-            self.bytes.extend_from_slice(&value);
-        });
-        let range = start..self.bytes.len();
-        self.last = Some((json, range.clone()));
-        range
-    }
+/// Appends metadata as the pairs of entries.
+fn push_pairs(json: &[u8], out: &mut Vec<u8>) {
+    let (mut name, mut value) = (Vec::new(), Vec::new());
+    json_read::object(json, |member| {
+        name.clear();
+        value.clear();
+        // Both were written as JSON by this output: they have no escape that is none.
+        let _ = json_read::unescape(&json[member.key.0..member.key.1], &mut name);
+        let _ = json_read::unescape(inside(&json[member.value.0..member.value.1]), &mut value);
+        push_field(out, 3, field_len(name.len()) + field_len(value.len()));
+        push_field(out, 1, name.len());
+        out.extend_from_slice(&name);
+        push_field(out, 2, value.len());
+        out.extend_from_slice(&value);
+    });
 }
 
 /// What stands between the quotes of a JSON string.
@@ -166,20 +190,21 @@ fn label_text(labels: &[u8]) -> String {
 
 /// Appends a push in JSON.
 pub(super) fn push_json(pieces: &Pieces, out: &mut Vec<u8>) {
-    out.reserve(pieces.bytes.len());
+    out.reserve(pieces.text_bytes());
     out.extend_from_slice(b"{\"streams\":[");
     for (index, stream) in streams(pieces, now_ns()).iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"stream\":" } else { b",{\"stream\":" });
         out.extend_from_slice(stream.labels);
         out.extend_from_slice(b",\"values\":[");
-        for (index, entry) in stream.entries.iter().enumerate() {
+        for (index, line) in stream.lines.iter().enumerate() {
             out.extend_from_slice(if index == 0 { b"[\"" } else { b",[\"" });
-            push_decimal(out, entry.time_ns);
+            push_decimal(out, line.time_ns);
             out.extend_from_slice(b"\",");
-            json::push_utf8(out, entry.line);
-            if !entry.metadata.is_empty() {
+            json::push_utf8(out, line.text);
+            let metadata = stream.metadata[line.metadata as usize];
+            if !metadata.is_empty() {
                 out.push(b',');
-                out.extend_from_slice(entry.metadata);
+                out.extend_from_slice(metadata);
             }
             out.push(b']');
         }
@@ -195,28 +220,55 @@ fn push_decimal(out: &mut Vec<u8>, number: i64) {
     json::push_u64(out, number.unsigned_abs());
 }
 
+#[inline]
 fn seconds_and_nanos(time_ns: i64) -> (u64, u64) {
     (time_ns.div_euclid(BILLION) as u64, time_ns.rem_euclid(BILLION) as u64)
 }
 
-fn time_len(time_ns: i64) -> usize {
-    let (seconds, nanos) = seconds_and_nanos(time_ns);
+#[inline]
+fn time_len(seconds: u64, nanos: u64) -> usize {
     1 + varint_len(seconds) + if nanos == 0 { 0 } else { 1 + varint_len(nanos) }
 }
 
-/// What stands in front of an entry's line: two lengths below 4 GiB, as all are in pieces, take 6 bytes each, a time 19.
-#[derive(Default)]
+#[inline]
+fn entry_len(line: &Line<'_>, pairs_len: usize) -> usize {
+    let (seconds, nanos) = seconds_and_nanos(line.time_ns);
+    field_len(time_len(seconds, nanos)) + field_len(line.text.len()) + pairs_len
+}
+
+/// What stands in front of an entry's line, and other fields' heads: two lengths below 4 GiB, as all are in pieces, take 6 bytes each, a
+/// time 19.
+#[derive(Clone, Copy, Default)]
 struct Head {
     bytes: [u8; 32],
     len: usize,
 }
 
 impl Head {
+    /// Of an entry, with its own head.
+    #[inline]
+    fn of_entry(line: &Line<'_>, pairs_len: usize) -> Self {
+        let (seconds, nanos) = seconds_and_nanos(line.time_ns);
+        let mut head = Self::default();
+        head.push_field(2, entry_len(line, pairs_len));
+        head.push_field(1, time_len(seconds, nanos));
+        head.push(1 << 3);
+        head.push_varint(seconds);
+        if nanos != 0 {
+            head.push(2 << 3);
+            head.push_varint(nanos);
+        }
+        head.push_field(2, line.text.len());
+        head
+    }
+
+    #[inline]
     fn push(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
+        self.bytes[self.len & 31] = byte;
         self.len += 1;
     }
 
+    #[inline]
     fn push_varint(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.push(number as u8 | 0x80);
@@ -225,20 +277,18 @@ impl Head {
         self.push(number as u8);
     }
 
+    #[inline]
     fn push_field(&mut self, field: u8, len: usize) {
         self.push(field << 3 | LENGTH_DELIMITED);
         self.push_varint(len as u64);
     }
 
-    fn push_time(&mut self, time_ns: i64) {
-        let (seconds, nanos) = seconds_and_nanos(time_ns);
-        self.push_field(1, time_len(time_ns));
-        self.push(1 << 3);
-        self.push_varint(seconds);
-        if nanos != 0 {
-            self.push(2 << 3);
-            self.push_varint(nanos);
-        }
+    /// A copy of a fixed length is an instruction or two.
+    #[inline]
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 
@@ -247,10 +297,10 @@ fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 
-fn push_head(out: &mut Vec<u8>, field: u8, len: usize) {
+fn push_field(out: &mut Vec<u8>, field: u8, len: usize) {
     let mut head = Head::default();
     head.push_field(field, len);
-    out.extend_from_slice(&head.bytes[..head.len]);
+    head.append_to(out);
 }
 
 fn varint_len(number: u64) -> usize {
@@ -260,14 +310,14 @@ fn varint_len(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Piece;
 
     fn pieces(entries: &[(&str, &str, i64, &str)]) -> Pieces {
         let mut pieces = Pieces::default();
         for (labels, metadata, time_ns, line) in entries {
-            piece::push_head(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes(), *time_ns);
+            piece::push_time(&mut pieces.bytes, *time_ns);
+            piece::push_labels(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes());
             pieces.bytes.extend_from_slice(line.as_bytes());
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes: 1 });
+            pieces.add(1);
         }
         pieces
     }

@@ -26,7 +26,7 @@ mod streams;
 mod time;
 
 use super::endpoint::{self, Address, Head};
-use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Piece, Pieces, Request, Start};
+use super::{CommonId, Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, List, Report, Section, Size};
 use crate::net::{Client, ClientOptions, gzip, snappy};
 use crate::record::{Accessor, Batch, SourceDraft};
@@ -35,7 +35,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use labels::{Change, Labels, Scratch};
 use line::{Line, LineFormat, SingleKey, TextAlone};
-use sources::{Known, Sources};
+use sources::{KINDS, Known, Sources};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -144,6 +144,8 @@ const LATE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Capacity above which the memory of a body is not kept.
 const SCRATCH_BYTES_MAX: usize = 4 << 20;
+/// As many as the runtime has workers by default.
+const SCRATCHES_MAX: usize = 2;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -214,8 +216,8 @@ struct Loki {
     url: Uri,
     /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
-    /// The memory of the last body before compression.
-    scratch: Mutex<Vec<u8>>,
+    /// The memory of the last bodies before compression.
+    scratch: Mutex<Vec<Vec<u8>>>,
 }
 
 /// What encoding needs to remember.
@@ -245,6 +247,8 @@ struct Pass<'w> {
     scratch: &'w mut Scratch,
     changed: &'w mut [(Change, u64); 2],
     alone: TextAlone,
+    /// By kind of record, what its pieces have in common.
+    common: [Option<CommonId>; KINDS],
     now: Instant,
 }
 
@@ -272,12 +276,14 @@ impl Loki {
         let now = Instant::now();
         // A stream that is written to must not be taken for idle.
         known.streams().for_each(|stream| _ = streams.admit(stream, now));
-        Pass { known, streams, scratch, changed, alone: self.line.text_alone(batch), now }
+        let (alone, common) = (self.line.text_alone(batch), [None; KINDS]);
+        Pass { known, streams, scratch, changed, alone, common, now }
     }
 
+    /// Adds the piece of a record.
     #[inline]
-    fn push(&self, batch: &Batch, record: usize, pass: &mut Pass<'_>, out: &mut Vec<u8>) {
-        let Pass { known, streams, scratch, changed, alone, now } = pass;
+    fn push(&self, batch: &Batch, record: usize, pass: &mut Pass<'_>, pieces: &mut Pieces) {
+        let Pass { known, streams, scratch, changed, alone, common, now } = pass;
         let kind = known.kind(&batch.records[record]);
         if kind.is_none_or(|kind| known.made(kind).is_none()) {
             self.labels.make(batch, record, streams, *now, scratch);
@@ -285,10 +291,26 @@ impl Loki {
                 known.keep(kind, &scratch.made);
             }
         }
-        let made = kind.and_then(|kind| known.made(kind)).unwrap_or(&scratch.made);
-        piece::push_head(out, &made.labels, &made.metadata, time::of_entry(batch, record));
-        self.line.push(out, batch, record, *alone, &known.cleaned);
-        if let Some(change) = made.changed {
+        let source_bytes = batch.records[record].bytes;
+        let time_ns = time::of_entry(batch, record);
+        let shared = kind.and_then(|kind| Some((kind, known.made(kind)?)));
+        piece::push_time(&mut pieces.bytes, time_ns);
+        let change = match shared {
+            Some((kind, (made, text))) => {
+                let common = *common[kind].get_or_insert_with(|| pieces.common(piece::LABELS_AT, text));
+                self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
+                pieces.add_with(common, source_bytes);
+                made.changed
+            }
+            None => {
+                let made = &scratch.made;
+                piece::push_labels(&mut pieces.bytes, &made.labels, &made.metadata);
+                self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
+                pieces.add(source_bytes);
+                made.changed
+            }
+        };
+        if let Some(change) = change {
             self.count(change, changed);
         }
     }
@@ -363,17 +385,17 @@ impl Output for Loki {
 
     fn encode(&self, batch: &Batch, record: usize, out: &mut Vec<u8>) {
         let working = &mut *lock(&self.working);
-        self.push(batch, record, &mut self.begin(batch, working), out);
+        let mut pieces = Pieces::default();
+        self.push(batch, record, &mut self.begin(batch, working), &mut pieces);
+        out.extend_from_slice(&pieces.text(0));
     }
 
     fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let working = &mut *lock(&self.working);
         let mut pass = self.begin(batch, working);
         for record in records.clone() {
-            self.push(batch, record, &mut pass, &mut pieces.bytes);
-            let source_bytes = batch.records[record].bytes;
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
-            if pieces.bytes.len() >= limits.bytes_max || pieces.list.len() >= limits.records_max {
+            self.push(batch, record, &mut pass, pieces);
+            if pieces.is_full(limits) {
                 return record + 1;
             }
         }
@@ -381,7 +403,7 @@ impl Output for Loki {
     }
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
-        let mut plain = std::mem::take(&mut *lock(&self.scratch));
+        let mut plain = lock(&self.scratch).pop().unwrap_or_default();
         plain.clear();
         match self.options.compress {
             Compress::Snappy => {
@@ -394,8 +416,9 @@ impl Output for Loki {
             }
             Compress::None => body::push_json(pieces, body),
         }
-        if plain.capacity() <= SCRATCH_BYTES_MAX {
-            *lock(&self.scratch) = plain;
+        let mut kept = lock(&self.scratch);
+        if plain.capacity() <= SCRATCH_BYTES_MAX && kept.len() < SCRATCHES_MAX {
+            kept.push(plain);
         }
     }
 

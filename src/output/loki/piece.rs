@@ -2,9 +2,14 @@
 //! same for both wire formats.
 //!
 //! ```text
-//! bytes of labels 4 │ bytes of metadata 4 │ nanoseconds since 1970 10 │ {"app":"web"} │ {"pod":"web-1"} │ the line
+//! nanoseconds since 1970 10 │ bytes of labels 4 │ bytes of metadata 4 │ {"app":"web"} │ {"pod":"web-1"} │ the line
 //! ```
-//! Numbers have seven bits a byte, the most significant first. So a piece is UTF-8, and can be read in a dead letter.
+//! Numbers have seven bits a byte, the most significant first. So a piece is UTF-8, and can be read in a dead letter. What stands between
+//! the time and the line is the same for most neighbours: it is what pieces have in common ([`Pieces::common`]).
+//!
+//! [`Pieces::common`]: crate::output::Pieces::common
+
+use crate::output::{CommonId, Parts, Place};
 
 const LENGTH: usize = 4;
 const TIME: usize = 10;
@@ -28,13 +33,20 @@ pub(super) struct Entry<'p> {
     pub(super) same: bool,
 }
 
-/// Appends what stands in front of the line.
+/// Where labels and metadata stand.
+pub(super) const LABELS_AT: Place = Place::Behind(TIME as u32);
+
+/// Appends what a piece begins with.
 #[inline]
-pub(super) fn push_head(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_ns: i64) {
+pub(super) fn push_time(out: &mut Vec<u8>, time_ns: i64) {
+    out.extend_from_slice(&septets::<TIME>(time_ns as u64));
+}
+
+/// Appends what stands between the time and the line.
+pub(super) fn push_labels(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8]) {
     let metadata = if metadata.len() > LENGTH_MAX { &[] } else { metadata };
     out.extend_from_slice(&septets::<LENGTH>(labels.len() as u64));
     out.extend_from_slice(&septets::<LENGTH>(metadata.len() as u64));
-    out.extend_from_slice(&septets::<TIME>(time_ns as u64));
     out.extend_from_slice(labels);
     out.extend_from_slice(metadata);
 }
@@ -42,36 +54,66 @@ pub(super) fn push_head(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_
 /// Reads pieces one after the other: labels and metadata are mostly those of the one before, and are taken over then.
 #[derive(Default)]
 pub(super) struct Reader<'p> {
-    lengths: [u8; 2 * LENGTH],
-    /// Labels and metadata of the last piece.
-    both: &'p [u8],
+    /// What the last piece had in common with others.
+    common: Option<CommonId>,
+    /// All that stood between time and line, the labels in it, and the metadata.
+    between: &'p [u8],
     labels: &'p [u8],
     metadata: &'p [u8],
+}
+
+/// Labels and metadata of what [`push_labels`] wrote, and whatever stands behind them.
+pub(super) fn labels_of(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (lengths, rest) = text.split_first_chunk::<{ 2 * LENGTH }>()?;
+    let (labels_len, metadata_len) = (number(&lengths[..LENGTH])?, number(&lengths[LENGTH..])?);
+    let (labels, rest) = rest.split_at_checked(labels_len)?;
+    let (metadata, rest) = rest.split_at_checked(metadata_len)?;
+    Some((labels, metadata, rest))
+}
+
+/// Time and line of a piece whose labels and metadata are common to neighbours.
+#[inline]
+pub(super) fn time_and_line(own: &[u8]) -> Option<(i64, &[u8])> {
+    let (time, line) = own.split_first_chunk::<TIME>()?;
+    Some((time_of(time)? as i64, line))
 }
 
 impl<'p> Reader<'p> {
     /// What a piece holds; of one that is none (a dead letter from elsewhere) all is the line.
     #[inline]
-    pub(super) fn read(&mut self, piece: &'p [u8]) -> Entry<'p> {
+    pub(super) fn read(&mut self, piece: Parts<'p>) -> Entry<'p> {
         self.parse(piece).unwrap_or_else(|| {
             *self = Self::default();
-            Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: piece, same: false }
+            Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: piece.front, same: false }
         })
     }
 
-    fn parse(&mut self, piece: &'p [u8]) -> Option<Entry<'p>> {
-        let (lengths, rest) = piece.split_first_chunk::<{ 2 * LENGTH }>()?;
-        let (time, rest) = rest.split_first_chunk::<TIME>()?;
+    #[inline]
+    fn parse(&mut self, piece: Parts<'p>) -> Option<Entry<'p>> {
+        let (time, rest) = piece.front.split_first_chunk::<TIME>()?;
         let time_ns = time_of(time)? as i64;
-        let same = *lengths == self.lengths && rest.starts_with(self.both) && !self.both.is_empty();
-        if !same {
-            let (labels_len, metadata_len) = (number(&lengths[..LENGTH])?, number(&lengths[LENGTH..])?);
-            let (labels, behind) = rest.split_at_checked(labels_len)?;
-            let (metadata, _) = behind.split_at_checked(metadata_len)?;
-            *self = Self { lengths: *lengths, both: &rest[..labels_len + metadata_len], labels, metadata };
-        }
-        let line = &rest[self.both.len()..];
+        let (same, line) = match piece.id {
+            Some(id) if self.common == Some(id) => (true, piece.back),
+            Some(id) => {
+                self.set(piece.common)?;
+                self.common = Some(id);
+                (false, piece.back)
+            }
+            None if rest.starts_with(self.between) && !self.between.is_empty() => (true, &rest[self.between.len()..]),
+            None => {
+                self.set(rest)?;
+                self.common = None;
+                (false, &rest[self.between.len()..])
+            }
+        };
         Some(Entry { labels: self.labels, metadata: self.metadata, time_ns, line, same })
+    }
+
+    /// Takes labels and metadata from what begins with them.
+    fn set(&mut self, text: &'p [u8]) -> Option<()> {
+        let (labels, metadata, rest) = labels_of(text)?;
+        *self = Self { between: &text[..text.len() - rest.len()], labels, metadata, ..*self };
+        Some(())
     }
 }
 
@@ -101,8 +143,17 @@ fn time_of(septets: &[u8; TIME]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn alone(piece: &[u8]) -> Parts<'_> {
+        Parts { front: piece, common: &[], back: &[], id: None }
+    }
+
     fn read(piece: &[u8]) -> Entry<'_> {
-        Reader::default().read(piece)
+        Reader::default().read(alone(piece))
+    }
+
+    fn push(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_ns: i64) {
+        push_time(out, time_ns);
+        push_labels(out, labels, metadata);
     }
 
     #[test]
@@ -110,7 +161,7 @@ mod tests {
         proptest::proptest!(|(labels in "\\PC{0,300}", metadata in "\\PC{0,300}", line in "\\PC{0,40}", time_ns: i64)| {
             let (labels, metadata, line) = (labels.as_bytes(), metadata.as_bytes(), line.as_bytes());
             let mut piece = Vec::new();
-            push_head(&mut piece, labels, metadata, time_ns);
+            push(&mut piece, labels, metadata, time_ns);
             piece.extend_from_slice(line);
             proptest::prop_assert_eq!(read(&piece), Entry { labels, metadata, time_ns, line, same: false });
             proptest::prop_assert!(std::str::from_utf8(&piece).is_ok());
@@ -124,14 +175,14 @@ mod tests {
         proptest::proptest!(|(list in proptest::collection::vec(entry, 0..20))| {
             let pieces: Vec<Vec<u8>> = list.iter().map(|(labels, metadata, line, time_ns, odd)| {
                 let mut piece = Vec::new();
-                push_head(&mut piece, labels.as_bytes(), metadata.as_bytes(), *time_ns);
+                push(&mut piece, labels.as_bytes(), metadata.as_bytes(), *time_ns);
                 piece.extend_from_slice(line.as_bytes());
                 match odd { 0 => line.clone().into_bytes(), 1 => piece[..piece.len() / 2].to_vec(), _ => piece }
             }).collect();
             let mut reader = Reader::default();
             let mut last: Option<Entry<'_>> = None;
             for piece in &pieces {
-                let (alone, entry) = (read(piece), reader.read(piece));
+                let (alone, entry) = (read(piece), reader.read(alone(piece)));
                 proptest::prop_assert_eq!(Entry { same: false, ..entry }, alone);
                 let is_same = last.is_some_and(|last| (last.labels, last.metadata) == (entry.labels, entry.metadata));
                 proptest::prop_assert!(!entry.same || is_same);

@@ -5,6 +5,7 @@
 
 use super::labels::{Labels, Made};
 use super::line::Line;
+use super::piece;
 use crate::record::{Batch, Record, Shape, Source, SourceDraft, Stream};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,7 +13,7 @@ use std::sync::{Arc, Weak};
 /// Sources up to which those that are gone are not looked for.
 const SOURCES_MIN: usize = 64;
 /// One for all records, or one for each kind that may differ.
-const KINDS: usize = 5;
+pub(super) const KINDS: usize = 5;
 /// What a container's line, or any line, brings itself: records of one source differ in it.
 const OWN_KEYS: [&str; 6] = ["time", "log", "message", "_p", "logtag", "drave.truncated"];
 
@@ -24,8 +25,8 @@ pub(super) struct Known {
     is_fixed: bool,
     /// They are as long as records have no fields.
     is_plain: bool,
-    /// By kind of record.
-    made: [Option<Made>; KINDS],
+    /// By kind of record: with what pieces have in common, too.
+    made: [Option<(Made, Vec<u8>)>; KINDS],
     /// What is left of its shared fields, where that is a part.
     pub(super) cleaned: Vec<Option<Vec<u8>>>,
 }
@@ -66,17 +67,19 @@ impl Known {
     }
 
     #[inline]
-    pub(super) fn made(&self, kind: usize) -> Option<&Made> {
-        self.made[kind].as_ref()
+    pub(super) fn made(&self, kind: usize) -> Option<(&Made, &[u8])> {
+        self.made[kind].as_ref().map(|(made, common)| (made, common.as_slice()))
     }
 
     pub(super) fn keep(&mut self, kind: usize, made: &Made) {
-        self.made[kind] = Some(made.clone());
+        let mut common = Vec::new();
+        piece::push_labels(&mut common, &made.labels, &made.metadata);
+        self.made[kind] = Some((made.clone(), common));
     }
 
     /// The streams that it is known to write to.
     pub(super) fn streams(&self) -> impl Iterator<Item = u64> {
-        self.made.iter().flatten().map(|made| made.stream)
+        self.made.iter().flatten().map(|(made, _)| made.stream)
     }
 }
 

@@ -66,6 +66,20 @@ pub(super) struct Recent {
     /// The second whose records share the index.
     index_second: Option<i64>,
     origin: Option<Origin>,
+    /// May records have the keys of time and tag without a field of that name? Once per batch.
+    may_have: Option<[bool; 2]>,
+}
+
+impl Recent {
+    /// Has a record a key that is put in front? `number` is that of the key.
+    #[inline]
+    fn has_key(&mut self, batch: &Batch, record: usize, heads: [Option<&Head>; 2], number: usize) -> bool {
+        let Some(key) = heads[number].map(|head| head.key.as_bytes()) else { return true };
+        let may_have = |head: Option<&Head>| head.is_some_and(|head| batch.may_have(head.key.as_bytes()));
+        let may_have = self.may_have.get_or_insert_with(|| heads.map(may_have));
+        let own = &batch.records[record];
+        if may_have[number] || own.owns_shared { batch.has_key(record, key) } else { batch.has_field(own, key) }
+    }
 }
 
 impl Documents {
@@ -101,22 +115,35 @@ impl Documents {
     }
 
     /// Appends the piece of a record.
-    #[inline]
     pub(super) fn push(&self, out: &mut Vec<u8>, batch: &Batch, record: usize, recent: &mut Recent) {
+        if self.push_own(out, batch, record, recent) {
+            let behind = out.split_off(out.len() - self.behind_members().len());
+            out.extend_from_slice(&batch.source.shared_json);
+            out.extend_from_slice(&behind);
+        }
+    }
+
+    /// The same without what its source shares with all records, if that stands before [`behind_members`](Self::behind_members) alone:
+    /// then it is true.
+    #[inline]
+    pub(super) fn push_own(&self, out: &mut Vec<u8>, batch: &Batch, record: usize, recent: &mut Recent) -> bool {
         let time_ns = if self.now { now_ns() } else { batch.records[record].time_ns };
         self.push_action(out, batch, record, time_ns, recent);
-        match self.operation {
-            WriteOperation::Create | WriteOperation::Index => self.push_document(out, batch, record, time_ns, recent),
-            WriteOperation::Update | WriteOperation::Upsert => {
-                out.extend_from_slice(b"{\"doc\":");
-                self.push_document(out, batch, record, time_ns, recent);
-                if self.operation == WriteOperation::Upsert {
-                    out.extend_from_slice(b",\"doc_as_upsert\":true");
-                }
-                out.push(b'}');
-            }
+        if self.operation.is_update() {
+            out.extend_from_slice(b"{\"doc\":");
         }
-        out.push(b'\n');
+        let is_left_out = self.push_document(out, batch, record, time_ns, recent);
+        out.extend_from_slice(self.behind_members());
+        is_left_out
+    }
+
+    /// What stands behind the members of a document.
+    pub(super) fn behind_members(&self) -> &'static [u8] {
+        match self.operation {
+            WriteOperation::Create | WriteOperation::Index => b"}\n",
+            WriteOperation::Update => b"}}\n",
+            WriteOperation::Upsert => b"},\"doc_as_upsert\":true}\n",
+        }
     }
 
     /// Has the record what names its document?
@@ -150,15 +177,23 @@ impl Documents {
     }
 
     #[inline]
-    fn push_document(&self, out: &mut Vec<u8>, batch: &Batch, record: usize, time_ns: i64, recent: &mut Recent) {
+    fn push_document(
+        &self,
+        out: &mut Vec<u8>,
+        batch: &Batch,
+        record: usize,
+        time_ns: i64,
+        recent: &mut Recent,
+    ) -> bool {
         out.push(b'{');
         let mut comma = false;
-        if let Some(head) = self.time.as_ref().filter(|head| !batch.has_key(record, head.key.as_bytes())) {
+        let heads = [self.time.as_ref(), self.tag.as_ref()];
+        if let Some(head) = self.time.as_ref().filter(|_| !recent.has_key(batch, record, heads, 0)) {
             out.extend_from_slice(&head.json);
             self.push_time(out, time_ns, recent);
             comma = true;
         }
-        if let Some(head) = self.tag.as_ref().filter(|head| !batch.has_key(record, head.key.as_bytes())) {
+        if let Some(head) = self.tag.as_ref().filter(|_| !recent.has_key(batch, record, heads, 1)) {
             if comma {
                 out.push(b',');
             }
@@ -168,10 +203,12 @@ impl Documents {
         }
         let record: &Record = &batch.records[record];
         match self.without_dots {
-            true => json::push_members_without_dots(out, batch, record, comma),
-            false => json::push_members(out, batch, record, comma),
+            true => {
+                json::push_members_without_dots(out, batch, record, comma);
+                false
+            }
+            false => json::push_own_members(out, batch, record, comma),
         }
-        out.push(b'}');
     }
 
     /// The rest of the text, and its quote.

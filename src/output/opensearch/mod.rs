@@ -29,10 +29,10 @@ mod signer;
 
 use super::endpoint::{failed, resolve_files};
 use super::{
-    Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Piece, Pieces, Refusal, Request, Start,
+    Limits, Needs, Outcome, Output, OutputContext, OutputError, OutputPlugin, Pieces, Place, Refusal, Request, Start,
 };
 use crate::config::{Report, Section};
-use crate::net::{Cause, Client, ClientOptions, NetError, ProxyEnvironment, gzip};
+use crate::net::{Cause, Client, ClientOptions, NetError, ProxyEnvironment, gzip_pieces};
 use crate::record::Batch;
 use answer::{Asked, judge};
 use conflict::SecondForm;
@@ -214,11 +214,18 @@ impl Output for OpenSearch {
 
     fn encode_some(&self, batch: &Batch, records: Range<usize>, pieces: &mut Pieces, limits: &Limits) -> usize {
         let mut recent = Recent::default();
+        let place = Place::Before(self.documents.behind_members().len() as u32);
+        let mut common = None;
         for record in records.clone() {
-            self.documents.push(&mut pieces.bytes, batch, record, &mut recent);
+            let is_left_out = self.documents.push_own(&mut pieces.bytes, batch, record, &mut recent);
             let source_bytes = batch.records[record].bytes;
-            pieces.list.push(Piece { end: pieces.bytes.len() as u32, source_bytes });
-            if pieces.bytes.len() >= limits.bytes_max {
+            if is_left_out {
+                let common = *common.get_or_insert_with(|| pieces.common(place, &batch.source.shared_json));
+                pieces.add_with(common, source_bytes);
+            } else {
+                pieces.add(source_bytes);
+            }
+            if pieces.is_full(limits) {
                 return record + 1;
             }
         }
@@ -234,8 +241,8 @@ impl Output for OpenSearch {
 
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         match self.options.compress {
-            Compress::None => body.extend_from_slice(&pieces.bytes),
-            Compress::Gzip => gzip(u32::from(self.options.compress_level), &pieces.bytes, body),
+            Compress::None => pieces.slices().for_each(|slice| body.extend_from_slice(slice)),
+            Compress::Gzip => gzip_pieces(u32::from(self.options.compress_level), pieces.slices(), body),
         }
     }
 

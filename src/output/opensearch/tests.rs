@@ -57,8 +57,9 @@ fn encoded(options: &str) -> String {
     assert_eq!(output.encode_some(&batch, 0..2, &mut pieces, &output.limits()), 2);
     let mut one_by_one = Vec::new();
     (0..2).for_each(|record| output.encode(&batch, record, &mut one_by_one));
-    assert_eq!(one_by_one, pieces.bytes, "what neighbours share changes nothing");
-    String::from_utf8(pieces.bytes).expect("text")
+    let text: Vec<u8> = pieces.slices().flatten().copied().collect();
+    assert_eq!(one_by_one, text, "what neighbours share changes nothing");
+    String::from_utf8(text).expect("text")
 }
 
 #[test]
@@ -75,6 +76,47 @@ fn documents() {
     insta::assert_snapshot!(all.join("\n"));
 }
 
+/// What a piece says, whichever way it was encoded.
+#[test]
+fn a_piece_is_the_same_whatever_its_neighbours_share() {
+    let own =
+        (0..3_u8, proptest::sample::subsequence(vec!["kubernetes", "a", "@timestamp"], 0..=3), proptest::bool::ANY);
+    let records = proptest::collection::vec(own, 1..8);
+    proptest::proptest!(|(records in records, wins: bool, shared in proptest::sample::subsequence(vec!["kubernetes", "b"], 0..=2))| {
+        let mut draft = SourceDraft { tag: "kube.web".into(), ..SourceDraft::default() };
+        shared.iter().for_each(|key| draft.share(key, serde_json::json!({"x": 1}), wins));
+        let mut batch = Batch::new(Arc::new(Source::new(draft, Vec::new())));
+        for (shape, keys, owns_shared) in records {
+            let (text, start) = (batch.append(b"line"), batch.fields.len() as u32);
+            for key in keys {
+                let field = Field { key: batch.append(key.as_bytes()), value: Value::Json(batch.append(b"2")) };
+                batch.fields.push(field);
+            }
+            let shape = [Shape::Line, Shape::Container, Shape::Fields][usize::from(shape)];
+            let (fields_start, fields_end) = (start, batch.fields.len() as u32);
+            let (tag, stream) = (b'F', Stream::Stdout);
+            batch.records.push(Record { text, shape, fields_start, fields_end, owns_shared, tag, stream, ..Record::default() });
+        }
+        for options in ["", "time_key: ''", "include_tag_key: on, tag_key: a", "write_operation: upsert, generate_id: on"] {
+            let output = output(options).expect("an output");
+            let mut pieces = Pieces::default();
+            output.encode_some(&batch, 0..batch.records.len(), &mut pieces, &output.limits());
+            for record in 0..batch.records.len() {
+                let mut alone = Vec::new();
+                output.encode(&batch, record, &mut alone);
+                let text = pieces.text(record);
+                proptest::prop_assert_eq!(String::from_utf8_lossy(&text), String::from_utf8_lossy(&alone));
+                let document = alone.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
+                let document: serde_json::Value = serde_json::from_slice(document).expect("JSON");
+                let document = document.get("doc").unwrap_or(&document);
+                let expect = (!batch.records[record].owns_shared).then_some(shared.len()).unwrap_or_default();
+                let has = shared.iter().filter(|key| document.get(**key).is_some()).count();
+                proptest::prop_assert!(has >= expect, "{}", document);
+            }
+        }
+    });
+}
+
 #[test]
 fn a_request_is_closed_when_it_is_full() {
     let output = output("batch_bytes_max: 10").expect("an output");
@@ -83,7 +125,7 @@ fn a_request_is_closed_when_it_is_full() {
     assert_eq!(output.encode_some(&batch(), 1..2, &mut pieces, &output.limits()), 2);
     let mut body = Vec::new();
     output.body("", &pieces, &mut body);
-    assert_eq!(body, pieces.bytes);
+    assert_eq!(body, pieces.slices().flatten().copied().collect::<Vec<u8>>());
 }
 
 #[test]

@@ -1,0 +1,371 @@
+//! Encoded records, on their way into a request.
+//!
+//! Records of one source have much of their text in common, such as their pod's metadata: three quarters of a document. An output may
+//! write that once for all neighbours, and say where in each of them it stands.
+//!
+//! ```text
+//! bytes    {"log":"a"}\n{"log":"b"}\n
+//! common   2 bytes before the end of the pieces 0 and 1: ,"kubernetes":{…}
+//! texts    {"log":"a","kubernetes":{…}}\n   {"log":"b","kubernetes":{…}}\n
+//! ```
+//! Whoever takes requests apart, or keeps them, gets the whole texts.
+
+use super::Limits;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// One encoded record within a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Behind its last byte in [`Pieces::bytes`].
+    pub end: u32,
+    /// Bytes of the source that it stands for.
+    pub source_bytes: u32,
+}
+
+/// Encoded records, one after the other.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// All their bytes, but for what they have in common.
+    pub bytes: Vec<u8>,
+    /// Where each ends.
+    pub list: Vec<Piece>,
+    /// What the destination counts of them, by an output that fills requests by that; nothing where they come from elsewhere.
+    pub filled: Filled,
+    common: Vec<Common>,
+    /// The texts of all commons, one after the other.
+    common_bytes: Vec<u8>,
+    /// Neighbours that have the same text in common.
+    runs: Vec<Run>,
+    /// Bytes that they would have more if all was written out.
+    saved: usize,
+}
+
+/// How full a request is, as its destination counts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    /// Bytes.
+    pub bytes: usize,
+    /// Entries: a record may be several.
+    pub entries: usize,
+    /// No more fits.
+    pub full: bool,
+    /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
+    pub times: Option<(i64, i64)>,
+    /// No entry is older than the one before it.
+    pub ascending: bool,
+}
+
+/// Where in a piece the text stands that it has in common with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// So many bytes behind its beginning.
+    Behind(u32),
+    /// So many bytes before its end.
+    Before(u32),
+}
+
+/// The number of a text that pieces have in common, in the [`Pieces`] that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommonId(u32);
+
+#[derive(Debug, Clone, Copy)]
+struct Common {
+    place: Place,
+    /// In the bytes of all commons.
+    start: u32,
+    end: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    start: u32,
+    end: u32,
+    common: CommonId,
+}
+
+/// A piece as it stands: its text is these three, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'p> {
+    /// Its own, before what is common.
+    pub front: &'p [u8],
+    /// What it has in common with others; empty for nothing.
+    pub common: &'p [u8],
+    /// Its own, behind that.
+    pub back: &'p [u8],
+    /// Two of one number have the same in common.
+    pub id: Option<CommonId>,
+}
+
+impl<'p> Parts<'p> {
+    fn new(own: &'p [u8], common: &'p [u8], place: Place) -> Self {
+        let at = match place {
+            Place::Behind(bytes) => bytes as usize,
+            Place::Before(bytes) => own.len().saturating_sub(bytes as usize),
+        };
+        let (front, back) = own.split_at(at.min(own.len()));
+        Self { front, common, back, id: None }
+    }
+
+    fn push(&self, out: &mut Vec<u8>) {
+        [self.front, self.common, self.back].iter().for_each(|part| out.extend_from_slice(part));
+    }
+}
+
+/// Neighbouring pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Neighbours<'p> {
+    of: &'p Pieces,
+    id: Option<CommonId>,
+    /// Where the first begins.
+    start: usize,
+    list: &'p [Piece],
+}
+
+impl<'p> Neighbours<'p> {
+    /// What they have in common; empty for nothing.
+    pub fn common(&self) -> &'p [u8] {
+        self.of.parts_of(&[], self.id).common
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Each of them.
+    pub fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
+        let Self { of, id, .. } = *self;
+        self.own().map(move |own| of.parts_of(own, id))
+    }
+
+    /// What each has of its own: all but what is common.
+    #[inline]
+    pub fn own(&self) -> impl Iterator<Item = &'p [u8]> + use<'p> {
+        let (mut start, bytes) = (self.start, self.of.bytes.as_slice());
+        self.list.iter().map(move |piece| {
+            let end = piece.end as usize;
+            &bytes[std::mem::replace(&mut start, end)..end]
+        })
+    }
+}
+
+impl Pieces {
+    /// Pieces that are there already, with nothing in common.
+    pub fn new(bytes: Vec<u8>, list: Vec<Piece>) -> Self {
+        Self { bytes, list, ..Self::default() }
+    }
+
+    /// Bytes of memory it holds.
+    pub fn held_bytes(&self) -> usize {
+        let lists = self.list.capacity() * size_of::<Piece>() + self.runs.capacity() * size_of::<Run>();
+        self.bytes.capacity() + self.common_bytes.capacity() + self.common.capacity() * size_of::<Common>() + lists
+    }
+
+    /// Bytes of all texts.
+    pub fn text_bytes(&self) -> usize {
+        self.bytes.len() + self.saved
+    }
+
+    /// Bytes of the sources that it stands for.
+    pub fn source_bytes(&self) -> u64 {
+        self.list.iter().map(|p| u64::from(p.source_bytes)).sum()
+    }
+
+    /// Takes everything out, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.list.clear();
+        self.filled = Filled::default();
+        self.common.clear();
+        self.common_bytes.clear();
+        self.runs.clear();
+        self.saved = 0;
+    }
+
+    /// Is it time to send them?
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.filled.full || self.text_bytes() >= limits.bytes_max || self.list.len() >= limits.records_max
+    }
+
+    /// Adds what was appended to the bytes since the last piece.
+    pub fn add(&mut self, source_bytes: u32) {
+        self.list.push(Piece { end: self.bytes.len() as u32, source_bytes });
+    }
+
+    /// A text that the next pieces have in common.
+    pub fn common(&mut self, place: Place, text: &[u8]) -> CommonId {
+        // One batch of a source comes after the other.
+        if let Some(last) = self.common.last()
+            && last.place == place
+            && self.common_bytes[last.start as usize..last.end as usize] == *text
+        {
+            return CommonId(self.common.len() as u32 - 1);
+        }
+        let start = self.common_bytes.len() as u32;
+        self.common_bytes.extend_from_slice(text);
+        self.common.push(Common { place, start, end: self.common_bytes.len() as u32 });
+        CommonId(self.common.len() as u32 - 1)
+    }
+
+    /// As [`add`](Self::add), with a text that [`common`](Self::common) gave a number.
+    #[inline]
+    pub fn add_with(&mut self, common: CommonId, source_bytes: u32) {
+        let number = self.list.len() as u32;
+        self.add(source_bytes);
+        let Common { start, end, .. } = self.common[common.0 as usize];
+        self.saved += (end - start) as usize;
+        match self.runs.last_mut() {
+            Some(run) if run.end == number && run.common == common => run.end += 1,
+            _ => self.runs.push(Run { start: number, end: number + 1, common }),
+        }
+    }
+
+    /// All pieces, in their order.
+    pub fn parts(&self) -> impl Iterator<Item = Parts<'_>> {
+        self.neighbours().flat_map(|some| some.parts())
+    }
+
+    /// All pieces, in their order: neighbours that have the same in common, or nothing, together.
+    pub fn neighbours(&self) -> impl Iterator<Item = Neighbours<'_>> {
+        let (mut number, mut runs) = (0, self.runs.iter().peekable());
+        std::iter::from_fn(move || {
+            let first = number;
+            let run = runs.next_if(|run| run.start as usize <= first);
+            number = match (run, runs.peek()) {
+                (Some(run), _) => run.end as usize,
+                (None, Some(next)) => next.start as usize,
+                (None, None) => self.list.len(),
+            };
+            let start = first.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
+            let (list, id) = (self.list.get(first..number)?, run.map(|run| run.common));
+            Some(Neighbours { of: self, id, start, list }).filter(|neighbours| !neighbours.list.is_empty())
+        })
+    }
+
+    /// All texts, one behind the other.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let runs = if self.runs.is_empty() { None } else { Some(self.parts()) };
+        let whole = if self.runs.is_empty() { self.bytes.as_slice() } else { &[] };
+        let parts = runs.into_iter().flatten().flat_map(|parts| [parts.front, parts.common, parts.back]);
+        std::iter::once(whole).chain(parts)
+    }
+
+    fn parts_of<'p>(&'p self, own: &'p [u8], id: Option<CommonId>) -> Parts<'p> {
+        let Some(common) = id.and_then(|id| self.common.get(id.0 as usize)) else {
+            return Parts { front: own, common: &[], back: &[], id: None };
+        };
+        let text = &self.common_bytes[common.start as usize..common.end as usize];
+        Parts { id, ..Parts::new(own, text, common.place) }
+    }
+
+    /// The text of one piece.
+    pub fn text(&self, index: usize) -> Cow<'_, [u8]> {
+        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
+        let own = &self.bytes[start..self.list[index].end as usize];
+        let run = self.runs.partition_point(|run| run.end as usize <= index);
+        let run = self.runs.get(run).filter(|run| run.start as usize <= index);
+        let parts = self.parts_of(own, run.map(|run| run.common));
+        if parts.common.is_empty() {
+            return Cow::Borrowed(own);
+        }
+        let mut text = Vec::with_capacity(own.len() + parts.common.len());
+        parts.push(&mut text);
+        Cow::Owned(text)
+    }
+
+    /// The same pieces with nothing in common, for whoever keeps them; `None` where it is so already.
+    pub fn written_out(&self) -> Option<Self> {
+        if self.runs.is_empty() {
+            return None;
+        }
+        let bytes = Vec::with_capacity(self.text_bytes());
+        let mut whole =
+            Self { bytes, list: Vec::with_capacity(self.list.len()), filled: self.filled, ..Self::default() };
+        for (parts, piece) in self.parts().zip(&self.list) {
+            parts.push(&mut whole.bytes);
+            whole.add(piece.source_bytes);
+        }
+        Some(whole)
+    }
+
+    /// All their bytes, without a copy, of an output that knows nothing in common; the pieces are in use until what is returned is dropped.
+    pub fn whole(self: &Arc<Self>) -> Bytes {
+        Bytes::from_owner(Whole(Arc::clone(self)))
+    }
+}
+
+/// The bytes of pieces that others hold, too.
+struct Whole(Arc<Pieces>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(pieces: &Pieces) -> Vec<String> {
+        (0..pieces.list.len()).map(|index| String::from_utf8_lossy(&pieces.text(index)).into_owned()).collect()
+    }
+
+    /// Own bytes, and what is common: where, and the text.
+    fn add(pieces: &mut Pieces, own: &str, common: Option<(Place, &str)>) {
+        let id = common.map(|(place, text)| pieces.common(place, text.as_bytes()));
+        pieces.bytes.extend_from_slice(own.as_bytes());
+        match id {
+            Some(id) => pieces.add_with(id, 1),
+            None => pieces.add(1),
+        }
+    }
+
+    #[test]
+    fn a_text_has_what_is_common_in_its_place() {
+        let mut pieces = Pieces::default();
+        add(&mut pieces, "ab", Some((Place::Behind(1), "X")));
+        add(&mut pieces, "cd", Some((Place::Behind(1), "X")));
+        add(&mut pieces, "e", None);
+        add(&mut pieces, "fg", Some((Place::Behind(1), "X")));
+        add(&mut pieces, "hi}", Some((Place::Before(1), "YY")));
+        add(&mut pieces, "", Some((Place::Before(9), "Z")));
+        assert_eq!(texts(&pieces), ["aXb", "cXd", "e", "fXg", "hiYY}", "Z"]);
+        assert_eq!((pieces.common.len(), pieces.runs.len()), (3, 4), "neighbours share");
+        assert_eq!(pieces.text_bytes(), 16);
+        let whole = pieces.written_out().expect("something is common");
+        assert_eq!(whole.bytes, b"aXbcXdefXghiYY}Z");
+        assert_eq!((texts(&whole), whole.written_out().is_none()), (texts(&pieces), true));
+        pieces.clear();
+        assert_eq!((pieces.text_bytes(), pieces.written_out().is_none()), (0, true));
+    }
+
+    #[test]
+    fn all_ways_to_a_text_give_the_same() {
+        let common = proptest::option::of(("[ab]{0,3}", 0..4_u32, proptest::bool::ANY));
+        let list = proptest::collection::vec(("[c-f]{0,3}", common), 0..30);
+        proptest::proptest!(|(list in list)| {
+            let mut pieces = Pieces::default();
+            let mut expect = Vec::new();
+            for (own, common) in &list {
+                let place = |at: u32, behind: bool| if behind { Place::Behind(at) } else { Place::Before(at) };
+                add(&mut pieces, own, common.as_ref().map(|(text, at, behind)| (place(*at, *behind), text.as_str())));
+                let mut text = own.clone();
+                if let Some((common, at, behind)) = common {
+                    let at = (*at as usize).min(own.len());
+                    text.insert_str(if *behind { at } else { own.len() - at }, common);
+                }
+                expect.push(text);
+            }
+            proptest::prop_assert_eq!(texts(&pieces), &expect[..]);
+            let mut bytes = Vec::new();
+            pieces.slices().for_each(|slice| bytes.extend_from_slice(slice));
+            let all = expect.concat();
+            proptest::prop_assert_eq!(&bytes, all.as_bytes());
+            proptest::prop_assert_eq!(pieces.text_bytes(), bytes.len());
+            proptest::prop_assert_eq!(pieces.written_out().map_or(bytes.clone(), |whole| whole.bytes), bytes);
+        });
+    }
+}

@@ -13,6 +13,8 @@ fn they_do_what_those_of_the_c_library_do() {
     compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-builtin", "-c", "-o"]).arg(&object);
     compiler.args(FUNCTIONS.map(|name| format!("-D{name}=own_{name}"))).arg(path("src/memory.c"));
     output_of(&mut compiler);
-    output_of(Command::new("cc").arg("-fno-builtin").arg(path("tests/deploy/memory_test.c")).arg(&object).arg("-o").arg(&program));
+    let mut linker = Command::new("cc");
+    linker.arg("-fno-builtin").arg(path("tests/deploy/memory_test.c")).arg(&object).arg("-o").arg(&program);
+    output_of(&mut linker);
     output_of(&mut Command::new(&program));
 }

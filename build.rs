@@ -23,10 +23,10 @@ fn main() {
     }
 }
 
-/// No loop of them may become a call of what they are.
+/// No loop of them may become a call of what they are; and they are too short for frames.
 fn compile_memory_functions() {
     let mut compiler = cc::Build::new();
-    compiler.file("src/memory.c").opt_level(2).flag("-ffreestanding").flag("-fno-builtin");
+    compiler.file("src/memory.c").opt_level(2).force_frame_pointer(false).flag("-ffreestanding").flag("-fno-builtin");
     compiler.flag_if_supported("-fno-tree-loop-distribute-patterns").compile("memory");
 }
 

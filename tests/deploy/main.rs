@@ -5,6 +5,7 @@
 mod chart;
 mod image;
 mod manifests;
+mod memory;
 mod metrics;
 mod rights;
 mod runs;

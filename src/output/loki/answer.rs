@@ -10,6 +10,7 @@
 //! (Loki 3: `pkg/validation/validate.go`, `pkg/ingester/stream.go`.)
 
 use super::asked::{Asked, Labels};
+use super::body::entries;
 use super::piece::Entry;
 use crate::output::{Outcome, Pieces, Refusal, endpoint};
 use crate::record::time::{Rfc3339, days_from_civil};
@@ -63,6 +64,17 @@ pub(super) fn is_of_a_stream(status: u16, body: &[u8]) -> bool {
     matches!(status, 400 | 429) && (text.contains("total ignored: ") || text.contains("active stream limit exceeded"))
 }
 
+/// Of the entries of one stream that came too fast, the first that is not there. Where Loki takes entry by entry, those before it are.
+pub(super) fn first_ignored(body: &[u8], pieces: &Pieces) -> Option<usize> {
+    let text = String::from_utf8_lossy(body);
+    let total = TOTAL.captures(&text)?;
+    if total["count"] == total["all"] {
+        return None;
+    }
+    let time_ns = go_time(&IGNORED.captures(&text)?["time"])?;
+    entries(pieces).position(|entry| entry.time_ns == time_ns).filter(|first| *first > 0)
+}
+
 /// Does a refusal say that the tenant is none?
 pub(super) fn is_no_tenant(message: &str) -> bool {
     [" 400: tenant ID ", " 400: multiple org IDs "].into_iter().any(|said| message.contains(said))
@@ -112,7 +124,7 @@ pattern!(
     r"entry with timestamp (?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \+0000 UTC ignored(?:, reason: '(?<why>[^',]*))?"
 );
 pattern!(BEHIND, r"too far behind.*?oldest acceptable timestamp is: (?<time>[-0-9T:.]+Z)");
-pattern!(TOTAL, r"total ignored: (?<count>\d+) out of \d+ for stream: (?<stream>\{.*\})");
+pattern!(TOTAL, r"total ignored: (?<count>\d+) out of (?<all>\d+) for stream: (?<stream>\{.*\})");
 pattern!(LONG, r"(?i)max entry size '(?<max>\d+)' bytes exceeded for stream '(?<stream>\{.*?\})'");
 pattern!(
     STREAM,
@@ -353,6 +365,21 @@ mod tests {
             panic!("{text}")
         };
         assert_eq!((again, refused.len(), refused[0].0, unnamed.is_none()), (vec![2], 1, 0, true));
+    }
+
+    #[test]
+    fn of_a_stream_that_is_too_fast_what_was_before_is_there() {
+        let first = |time: &str, count: usize| {
+            let text = format!(
+                "entry with timestamp 2024-03-01 10:00:{time} +0000 UTC ignored, reason: 'Per stream rate limit exceeded',\nuser 'fake', total ignored: {count} out of 3 for stream: {{app=\"x\"}}"
+            );
+            first_ignored(text.as_bytes(), &pieces())
+        };
+        assert_eq!(first("10", 2), Some(2));
+        assert_eq!(first("10", 3), None, "in one piece");
+        assert_eq!(first("00.000000005", 2), None, "the very first");
+        assert_eq!(first("59", 2), None);
+        assert_eq!(first_ignored(b"maximum active stream limit exceeded", &pieces()), None);
     }
 
     /// As many errors as an answer holds, about as many entries as a request holds.

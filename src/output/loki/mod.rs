@@ -29,7 +29,7 @@ mod time;
 use super::endpoint::{self, Address, Head};
 use super::{Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Piece, Pieces, Request, Start};
 use crate::config::{Duration, List, Report, Section, Size};
-use crate::net::{Client, ClientOptions, gzip, snappy};
+use crate::net::{Client, ClientOptions, Response, gzip, snappy};
 use crate::record::{Accessor, Batch, SourceDraft};
 use futures_util::future::BoxFuture;
 use hidden::{Hidden, Moment};
@@ -282,20 +282,29 @@ impl Loki {
         }
     }
 
-    /// What one stream is told, where nothing else is in the request, is no matter of the others either.
-    fn of_its_stream(&self, outcome: Outcome, is_of_a_stream: bool, pieces: &Pieces) -> Outcome {
+    /// What one stream is told, where nothing else is in the request, is no matter of the others either. Entries that are there already
+    /// would use up what it may send, and no request of it would ever be taken as a whole.
+    fn of_its_stream(&self, outcome: Outcome, answer: &Response, pieces: &Pieces) -> Outcome {
+        let is_of_a_stream = answer::is_of_a_stream(answer.status, &answer.body);
         if is_of_a_stream {
             self.hidden.refused(Instant::now());
         }
+        if matches!(outcome, Outcome::Delivered) {
+            self.hidden.taken(pieces, moment());
+        }
         match outcome {
-            Outcome::Delivered => {
-                self.hidden.taken(pieces, moment());
-                Outcome::Delivered
-            }
             Outcome::Again { after, cause, message, lasting }
                 if is_of_a_stream && body::streams(pieces, |_| {}).len() == 1 =>
             {
-                Outcome::Held { after: after.unwrap_or(WAIT), cause, message, lasting }
+                match answer::first_ignored(&answer.body, pieces) {
+                    Some(first) => Outcome::Partly {
+                        again: (first..pieces.list.len()).collect(),
+                        refused: Vec::new(),
+                        unnamed: None,
+                        empty: Box::default(),
+                    },
+                    None => Outcome::Held { after: after.unwrap_or(WAIT), cause, message, lasting },
+                }
             }
             other => other,
         }
@@ -472,11 +481,7 @@ impl Output for Loki {
             match self.client.send(crate::net::Request { method, url, headers, body }).await {
                 Ok(answer) => {
                     let outcome = answer::judge(answer.status, &answer.headers, &answer.body, pieces);
-                    self.of_its_stream(
-                        self.of_its_tenant(outcome),
-                        answer::is_of_a_stream(answer.status, &answer.body),
-                        pieces,
-                    )
+                    self.of_its_stream(self.of_its_tenant(outcome), &answer, pieces)
                 }
                 Err(error) => endpoint::failed(&error),
             }

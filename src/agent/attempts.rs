@@ -5,6 +5,7 @@
 //!   ▲           ├─ partly ─▶ what is to be sent again ─┐     the rest is settled or refused, or sent in its second form
 //!   │           ├─ again ─▶ wait (jitter, Retry-After) ┤     or back, to the spool
 //!   │           ├─ too large ─▶ two halves ────────────┤     one record alone is refused
+//!   │           ├─ not together ─▶ several requests ───┤     where an answer would not tell of all
 //!   │           └─ refused ─▶ search.rs ───────────────┤     the records that cause it are refused
 //!   └──────────────────────────────────────────────────┘
 //! ```
@@ -102,6 +103,10 @@ impl Delivery {
             return Step::Back(finished);
         }
         let memory = &self.pipeline.memory;
+        let apart = self.lane.output.apart(&finished.pieces);
+        if !apart.is_empty() {
+            return Step::Instead(finished.by_number(memory, &apart));
+        }
         let mut body = self.lane.spare.take_body(Instant::now(), memory.held(self.lane.number));
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
         let held = memory.hold(self.lane.number, body.capacity());
@@ -163,6 +168,9 @@ impl Delivery {
                         return Step::Done;
                     }
                     self.say(&message, lasting, wait);
+                    if !self.lane.output.apart(&finished.pieces).is_empty() {
+                        return Step::Instead(vec![finished]);
+                    }
                 }
                 Outcome::Held { after, cause, message, lasting } => {
                     self.pipeline.ledger.retry(self.lane.number, &cause, request.records);

@@ -144,6 +144,12 @@ impl Finished {
         changed
     }
 
+    /// A request for each number, of the pieces that have it.
+    pub(super) fn by_number(&self, memory: &Arc<Memory>, numbers: &[u32]) -> Vec<Self> {
+        let count = numbers.iter().max().map_or(0, |max| max + 1);
+        (0..count).map(|number| self.part_of(memory, |index| numbers.get(index) == Some(&number))).collect()
+    }
+
     /// Two requests of about half the records each, in order.
     pub(super) fn halves(&self, memory: &Arc<Memory>) -> [Self; 2] {
         let middle = self.pieces.list.len() / 2;
@@ -192,6 +198,18 @@ pub(super) mod tests {
         }
         assert!(tickets.iter().all(Ticket::is_settled));
         assert_eq!(memory.held(0), 0);
+    }
+
+    #[test]
+    fn pieces_are_in_the_request_of_their_number() {
+        let memory = Arc::new(Memory::new(1000, 1));
+        let (whole, tickets) = finished(&memory, &["a", "b", "c", "d"], &[3, 1]);
+        let mut parts = whole.by_number(&memory, &[1, 0, 1, 2]);
+        let bytes: Vec<&[u8]> = parts.iter().map(|part| part.pieces.bytes.as_slice()).collect();
+        assert_eq!(bytes, [&b"b"[..], b"ac", b"d"]);
+        parts.iter_mut().for_each(Finished::settle);
+        assert!(tickets.iter().all(Ticket::is_settled));
+        assert!(whole.by_number(&memory, &[]).is_empty());
     }
 
     #[test]

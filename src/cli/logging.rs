@@ -126,8 +126,9 @@ impl OnceInAWhile {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for OnceInAWhile {
-    fn enabled(&self, _meta: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
-        true
+    /// A watch that breaks off is said where it is begun anew, with what it means: kube's own warning of it names a bare end of file.
+    fn enabled(&self, meta: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
+        *meta.level() != Level::WARN || !meta.target().starts_with("kube_client")
     }
 
     fn event_enabled(&self, event: &Event<'_>, _context: &Context<'_, S>) -> bool {

@@ -217,6 +217,10 @@ pub trait Output: Send + Sync {
     fn sends_pieces(&self, _pieces: &Pieces) -> bool {
         false
     }
+    /// The request that each piece is to be sent in, by number, where they must not share one for now; empty: they may.
+    fn apart(&self, _pieces: &Pieces) -> Vec<u32> {
+        Vec::new()
+    }
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);
     /// One attempt.

@@ -1,4 +1,5 @@
-//! A Loki that reads pushes as the real one does, protobuf and JSON, and keeps to its default limits.
+//! A Loki that reads pushes as the real one does, protobuf and JSON, keeps to its default limits and answers in the words of 3.7: its
+//! front names all that it does not take; of what lies behind it only what became of the last stream is told, and then nothing else.
 //!
 //! ```text
 //! let loki = Loki::start(Limits::default());
@@ -9,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -165,7 +166,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
 
 /// `{name="value", other="…"}`, as Prometheus reads it.
 fn read_labels(text: &str) -> Result<Pairs, String> {
-    let wrong = |why: &str| format!("Error parsing labels '{text}' with error: {why}");
+    let wrong = |why: &str| format!("couldn't parse labels: {why}");
     let mut rest = text.strip_prefix('{').ok_or_else(|| wrong("no brace"))?;
     let mut labels = Pairs::new();
     while !rest.starts_with('}') {
@@ -190,11 +191,23 @@ pub struct Limits {
     pub label_names: usize,
     pub streams: usize,
     pub body_bytes: usize,
+    /// Of the lines of one request.
+    pub burst_bytes: usize,
+    /// Bytes a second of a stream, and at once; a stream over it is refused in one piece, as with `shard_streams`.
+    pub stream_bytes: (f64, f64),
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { now_ns: None, line_bytes: 256 << 10, label_names: 15, streams: 5000, body_bytes: usize::MAX }
+        Self {
+            now_ns: None,
+            line_bytes: 256 << 10,
+            label_names: 15,
+            streams: 5000,
+            body_bytes: usize::MAX,
+            burst_bytes: 6 << 20,
+            stream_bytes: (3e6, 15e6),
+        }
     }
 }
 
@@ -204,13 +217,22 @@ const BEHIND_MAX: i64 = 3600 * SECOND;
 const METADATA_BYTES: usize = 64 << 10;
 const METADATA_PAIRS: usize = 128;
 
+/// A stream of a tenant.
+#[derive(Debug)]
+struct Stream {
+    newest_ns: i64,
+    /// What it may take, at that moment.
+    allowance: (f64, Instant),
+}
+
 #[derive(Default)]
 struct Stored {
     entries: Vec<Entry>,
-    /// By tenant and labels: the newest time.
-    streams: HashMap<(Option<String>, Pairs), i64>,
+    streams: HashMap<(Option<String>, Pairs), Stream>,
     /// What came again.
     repeated: usize,
+    /// Entries that were refused while the answer said nothing of them.
+    hidden: usize,
 }
 
 /// The server.
@@ -237,6 +259,11 @@ impl Loki {
         self.stored.lock().unwrap().repeated
     }
 
+    /// How many entries were refused behind an answer that does not say so.
+    pub fn hidden(&self) -> usize {
+        self.stored.lock().unwrap().hidden
+    }
+
     /// Waits until so many entries are stored.
     pub fn wait_for(&self, count: usize, timeout: Duration) -> bool {
         poll(timeout, || self.stored.lock().unwrap().entries.len() >= count)
@@ -257,49 +284,123 @@ impl Stored {
             Ok(push) => push,
             Err(why) => return Act::status(400).with_body(why),
         };
-        let mut complaints = Vec::new();
-        let mut behind: BTreeMap<Pairs, (usize, usize, String)> = BTreeMap::new();
+        if let Some(why) = push.tenant.as_deref().and_then(no_tenant) {
+            return Act::status(400).with_body(why);
+        }
+        if push.entries.iter().any(|entry| entry.labels.values().any(|value| value.contains('\u{fffd}'))) {
+            return Act::status(400).with_body("couldn't parse labels: 1:24: parse error: invalid UTF-8 rune");
+        }
+        let bytes: usize = push.entries.iter().map(|entry| entry.line.len()).sum();
+        if bytes > limits.burst_bytes {
+            let (lines, rate) = (push.entries.len(), limits.burst_bytes);
+            return Act::status(429).with_body(format!(
+                "ingestion rate limit exceeded for user fake (limit: {rate} bytes/sec) while attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log volume"
+            ));
+        }
+        let metadata = push.entries.iter().flat_map(|entry| entry.metadata.keys());
+        if let Some(name) = metadata.clone().find(|name| name.bytes().all(|byte| byte == b'_')) {
+            let why = format!("normalization for label name {name:?} resulted in invalid name \"_\"");
+            return Act::status(500).with_body(if name.is_empty() { "label name is empty".into() } else { why });
+        }
+        let mut complaints: BTreeMap<String, usize> = BTreeMap::new();
+        let mut streams: Vec<(Pairs, Vec<Entry>)> = Vec::new();
         for entry in push.entries {
             if let Some(complaint) = complaint(&entry, limits) {
-                complaints.push(complaint);
+                *complaints.entry(complaint).or_default() += 1;
                 continue;
             }
-            let key = (push.tenant.clone(), entry.labels.clone());
-            if !self.streams.contains_key(&key) && self.streams.len() >= limits.streams {
-                return Act::status(429).with_body("Maximum active stream limit exceeded when trying to create stream");
+            match streams.iter_mut().find(|(labels, _)| *labels == entry.labels) {
+                Some((_, entries)) => entries.push(entry),
+                None => streams.push((entry.labels.clone(), vec![entry])),
             }
-            let newest = self.streams.entry(key).or_insert(entry.time_ns);
-            let counts = behind.entry(entry.labels.clone()).or_default();
-            counts.1 += 1;
-            if entry.time_ns < *newest - BEHIND_MAX {
-                counts.0 += 1;
-                if counts.0 <= 10 {
-                    counts.2 += &format!(
-                        "entry with timestamp {} +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: {}, oldest acceptable timestamp is: {}',\n",
-                        date(entry.time_ns, ' ', 9),
-                        date(entry.time_ns, 'T', 0) + "Z",
-                        date(*newest - BEHIND_MAX, 'T', 0) + "Z"
-                    );
-                }
+        }
+        let mut told = None;
+        for (labels, entries) in streams {
+            let stored = self.push_stream(&push.tenant, labels, entries, limits);
+            self.hidden += told
+                .replace(stored)
+                .map_or(0, |before: Result<(), (Act, usize)>| before.err().map_or(0, |(_, refused)| refused));
+        }
+        if let Some(Err((act, _))) = told {
+            return act;
+        }
+        let several = complaints.len() > 1;
+        let alike = |(complaint, count): (&String, &usize)| match several || *count > 1 {
+            true => format!("{count} errors like: {complaint}"),
+            false => complaint.clone(),
+        };
+        match complaints.is_empty() {
+            true => Act::status(204),
+            false => Act::status(400).with_body(complaints.iter().map(alike).collect::<Vec<_>>().join("; ")),
+        }
+    }
+
+    /// What the part behind the front does; what it refuses, and how many entries.
+    fn push_stream(
+        &mut self,
+        tenant: &Option<String>,
+        labels: Pairs,
+        entries: Vec<Entry>,
+        limits: &Limits,
+    ) -> Result<(), (Act, usize)> {
+        let (all, text, now) = (entries.len(), label_text(&labels), Instant::now());
+        let key = (tenant.clone(), labels);
+        if !self.streams.contains_key(&key) && self.streams.len() >= limits.streams {
+            let why = format!(
+                "maximum active stream limit exceeded when trying to create stream {text}, reduce the number of active streams"
+            );
+            return Err((Act::status(429).with_body(why), all));
+        }
+        let (rate, burst) = limits.stream_bytes;
+        let newest_ns = entries.first().map_or(0, |entry| entry.time_ns);
+        let stream = self.streams.entry(key).or_insert(Stream { newest_ns, allowance: (burst, now) });
+        let (left, at) = stream.allowance;
+        let left = (left + now.duration_since(at).as_secs_f64() * rate).min(burst);
+        let bytes: f64 = entries.iter().map(|entry| entry.line.len() as f64).sum();
+        stream.allowance = (if bytes <= left { left - bytes } else { left }, now);
+        let mut ignored = Vec::new();
+        for entry in entries {
+            let why = if bytes > left {
+                Some(format!(
+                    "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{text}' totaling {}B, consider splitting a stream",
+                    entry.line.len()
+                ))
+            } else if entry.time_ns < stream.newest_ns - BEHIND_MAX {
+                let oldest = date(stream.newest_ns - BEHIND_MAX, 'T', 0);
+                Some(format!(
+                    "entry too far behind, entry timestamp is: {}Z, oldest acceptable timestamp is: {oldest}Z",
+                    date(entry.time_ns, 'T', 0)
+                ))
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                ignored.push(format!(
+                    "entry with timestamp {} +0000 UTC ignored, reason: '{why}',\n",
+                    date(entry.time_ns, ' ', 9)
+                ));
                 continue;
             }
-            *newest = entry.time_ns.max(*newest);
+            stream.newest_ns = stream.newest_ns.max(entry.time_ns);
             if self.entries.contains(&entry) {
                 self.repeated += 1;
             } else {
                 self.entries.push(entry);
             }
         }
-        let ignored = behind.iter().filter(|(_, (count, _, _))| *count > 0);
-        complaints.extend(ignored.map(|(labels, (count, all, text))| {
-            format!("{text}user 'fake', total ignored: {count} out of {all} for stream: {}", label_text(labels))
-        }));
-        match &complaints[..] {
-            [] => Act::status(204),
-            [one] => Act::status(400).with_body(one.clone()),
-            many => Act::status(400).with_body(format!("{} errors: {}", many.len(), many.join("; "))),
+        if ignored.is_empty() {
+            return Ok(());
         }
+        let named: String = ignored.iter().take(10).map(String::as_str).collect();
+        let count = ignored.len();
+        let said = format!("{named}user 'fake', total ignored: {count} out of {all} for stream: {text}");
+        Err((Act::status(if bytes > left { 429 } else { 400 }).with_body(said), count))
     }
+}
+
+fn no_tenant(tenant: &str) -> Option<String> {
+    let odd = tenant.chars().find(|c| !c.is_ascii_alphanumeric() && !"!-_.*'()".contains(*c))?;
+    Some(format!("tenant ID '{tenant}' contains unsupported character '{odd}'"))
 }
 
 /// Why Loki's front does not take an entry.
@@ -314,7 +415,7 @@ fn complaint(entry: &Entry, limits: &Limits) -> Option<String> {
         return Some("error at least one label pair is required per stream".into());
     }
     if let Some(name) = labels.keys().find(|name| !is_valid(name) || name.as_bytes()[0].is_ascii_digit()) {
-        return Some(format!("Error parsing labels '{stream}' with error: {name}"));
+        return Some(format!("error parsing labels '{stream}' with error: {name}"));
     }
     if labels.len() > limits.label_names {
         let (count, max) = (labels.len(), limits.label_names);
@@ -335,7 +436,7 @@ fn complaint(entry: &Entry, limits: &Limits) -> Option<String> {
     if entry.line.len() > limits.line_bytes {
         let (max, length) = (limits.line_bytes, entry.line.len());
         return Some(format!(
-            "Max entry size '{max}' bytes exceeded for stream '{stream}' while adding an entry with length '{length}' bytes"
+            "max entry size '{max}' bytes exceeded for stream '{stream}' while adding an entry with length '{length}' bytes"
         ));
     }
     if metadata_bytes > METADATA_BYTES {
@@ -349,17 +450,22 @@ fn complaint(entry: &Entry, limits: &Limits) -> Option<String> {
     })
 }
 
+/// With the label that Loki adds.
 fn label_text(labels: &Pairs) -> String {
+    let service = ["service_name", "app", "job"].into_iter().find_map(|name| labels.get(name));
+    let mut labels = labels.clone();
+    labels.insert("service_name".into(), service.cloned().unwrap_or_else(|| "unknown_service".into()));
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={}", Value::from(&**value))).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// In UTC, with so many digits of the fraction.
+/// In UTC, with up to so many digits of the fraction.
 fn date(time_ns: i64, between: char, digits: usize) -> String {
     let (seconds, nanos) = (time_ns.div_euclid(SECOND), time_ns.rem_euclid(SECOND));
     let (year, month, day) = drave::record::time::civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let fraction = if digits > 0 { format!(".{nanos:09}") } else { String::new() };
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
     format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{fraction}")
 }

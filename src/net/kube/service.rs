@@ -8,7 +8,7 @@ use crate::net::proxy::ProxyEnvironment;
 use crate::net::tls::Trust;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -159,6 +159,9 @@ impl ApiService {
     async fn send(self, request: Request<Body>) -> Result<Response<Incoming>, Boxed> {
         let (mut head, body) = request.into_parts();
         head.uri = below(&self.base, &head.uri)?;
+        // Audit logs and flow schemas tell clients by it.
+        let agent = HeaderValue::from_static(concat!("drave/", env!("CARGO_PKG_VERSION")));
+        head.headers.entry(USER_AGENT).or_insert(agent);
         if let Some(token) = Arc::clone(&self.token).header().await? {
             head.headers.insert(AUTHORIZATION, token);
         }

@@ -10,6 +10,7 @@
 //! (Loki 3: `pkg/validation/validate.go`, `pkg/ingester/stream.go`.)
 
 use super::asked::{Asked, Labels};
+use super::body::entries;
 use super::piece::Entry;
 use crate::output::{Outcome, Pieces, Refusal, endpoint};
 use crate::record::time::{Rfc3339, days_from_civil};
@@ -35,7 +36,12 @@ pub(super) fn judge(status: u16, headers: &HeaderMap, body: &[u8], pieces: &Piec
         413 => return Outcome::TooLarge,
         // An answer of Loki's inner parts to a request that its front let pass.
         400 | 500 if text.contains("larger than max") => return Outcome::TooLarge,
+        429 if pieces.list.len() > 1 && is_over_a_second(&text) => return Outcome::TooLarge,
         400 => return refused(&text, body, pieces),
+        // It takes this for its own failure, but it is a name of an entry's metadata, and stays one.
+        500 if text.contains("label name") => {
+            return Outcome::Refused { cause: "http_500".into(), message: endpoint::answered(status, body) };
+        }
         408 | 425 | 429 | 500..=599 => ("", false),
         401 | 403 => ("; hint: check the credentials, and `tenant_id` where Loki has tenants", true),
         404 | 405 => ("; hint: check `uri`, which is /loki/api/v1/push unless a gateway has another", true),
@@ -44,6 +50,34 @@ pub(super) fn judge(status: u16, headers: &HeaderMap, body: &[u8], pieces: &Piec
     };
     let message = format!("{}{hint}", endpoint::answered(status, body));
     Outcome::Again { after: endpoint::asked_wait(headers), cause: format!("http_{status}"), message, lasting }
+}
+
+/// Has a throttled request more bytes than its tenant may send in a second? Then it may be more than the tenant may ever send at once.
+fn is_over_a_second(text: &str) -> bool {
+    let number = |found: &Captures<'_>, name| found.name(name).and_then(|m| m.as_str().parse::<u64>().ok());
+    RATE.captures(text).is_some_and(|found| number(&found, "bytes") > number(&found, "limit"))
+}
+
+/// Is an answer about one stream, be it too late, too fast or one too many? Then Loki may have refused others as well, and not said it.
+pub(super) fn is_of_a_stream(status: u16, body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    matches!(status, 400 | 429) && (text.contains("total ignored: ") || text.contains("active stream limit exceeded"))
+}
+
+/// Of the entries of one stream that came too fast, the first that is not there. Where Loki takes entry by entry, those before it are.
+pub(super) fn first_ignored(body: &[u8], pieces: &Pieces) -> Option<usize> {
+    let text = String::from_utf8_lossy(body);
+    let total = TOTAL.captures(&text)?;
+    if total["count"] == total["all"] {
+        return None;
+    }
+    let time_ns = go_time(&IGNORED.captures(&text)?["time"])?;
+    entries(pieces).position(|entry| entry.time_ns == time_ns).filter(|first| *first > 0)
+}
+
+/// Does a refusal say that the tenant is none?
+pub(super) fn is_no_tenant(message: &str) -> bool {
+    [" 400: tenant ID ", " 400: multiple org IDs "].into_iter().any(|said| message.contains(said))
 }
 
 fn refused(text: &str, body: &[u8], pieces: &Pieces) -> Outcome {
@@ -80,17 +114,21 @@ macro_rules! pattern {
     };
 }
 
+pattern!(
+    RATE,
+    r"ingestion rate limit exceeded .*?\(limit: (?<limit>\d+) bytes/sec\).*? totaling '(?<bytes>\d+)' bytes"
+);
 pattern!(AGE, r"stream '(?<stream>\{.*?\})' has timestamp too (?<age>old|new): (?<time>[-0-9T:.]+Z)");
 pattern!(
     IGNORED,
     r"entry with timestamp (?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \+0000 UTC ignored(?:, reason: '(?<why>[^',]*))?"
 );
 pattern!(BEHIND, r"too far behind.*?oldest acceptable timestamp is: (?<time>[-0-9T:.]+Z)");
-pattern!(TOTAL, r"total ignored: (?<count>\d+) out of \d+ for stream: (?<stream>\{.*\})");
+pattern!(TOTAL, r"total ignored: (?<count>\d+) out of (?<all>\d+) for stream: (?<stream>\{.*\})");
 pattern!(LONG, r"(?i)max entry size '(?<max>\d+)' bytes exceeded for stream '(?<stream>\{.*?\})'");
 pattern!(
     STREAM,
-    r"(?i)stream '(?<a>\{.*?\})' has (?:\d+ label names|label name too long|label value too long|duplicate label)|error parsing labels '(?<b>.*?)' with error|missing required labels .*? for stream (?<c>\{.*?\})"
+    r"(?i)stream '(?<a>\{.*?\})' has (?:\d+ label names|label name too long|label value too long|duplicate label)|error parsing labels '(?<b>.*?)' with error|missing required labels .*? for stream '?(?<c>\{.*?\})"
 );
 pattern!(
     METADATA,
@@ -274,6 +312,7 @@ mod tests {
             ("stream '{app=\"other\"}' has label value too long: 'x'".into(), vec![], 1),
             ("stream '{app=\"db\"}' has timestamp too new: 2030-03-01T11:00:00Z".into(), vec![], 1),
             (format!("Error parsing labels '{web}' with error: 1:2: parse error"), vec![0, 2, 4], 0),
+            ("missing required labels 'team' for user 'fake' for stream '{app=\"db\", service_name=\"db\"}' (policy: '')".into(), vec![1, 3], 0),
             (format!("stream '{web}' has too many structured metadata labels: '2', limit: '1'. Please"), vec![2], 0),
             (format!("stream '{web}' has structured metadata too large: '15' bytes, limit: '8' bytes"), vec![2], 0),
             (format!("stream '{web}' includes structured metadata, but this feature is disallowed"), vec![2], 0),
@@ -298,6 +337,14 @@ mod tests {
         assert!(matches!(judge(413, ""), Outcome::TooLarge));
         assert!(matches!(judge(500, "received message larger than max (5 vs. 4)"), Outcome::TooLarge));
         assert!(matches!(judge(400, "unexpected EOF"), Outcome::Refused { .. }));
+        assert!(matches!(judge(500, "label name is empty"), Outcome::Refused { .. }));
+        let rate = |bytes| {
+            format!(
+                "ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec) while attempting to ingest '5' lines totaling '{bytes}' bytes, reduce"
+            )
+        };
+        assert!(matches!(judge(429, &rate(4_194_305)), Outcome::TooLarge));
+        assert!(matches!(judge(429, &rate(4_194_304)), Outcome::Again { .. }));
         for (status, expect) in [(503, false), (429, false), (401, true), (404, true), (302, true), (409, true)] {
             let Outcome::Again { lasting, message, cause, .. } = judge(status, "why") else { panic!("{status}") };
             assert_eq!((lasting, cause), (expect, format!("http_{status}")));
@@ -318,6 +365,21 @@ mod tests {
             panic!("{text}")
         };
         assert_eq!((again, refused.len(), refused[0].0, unnamed.is_none()), (vec![2], 1, 0, true));
+    }
+
+    #[test]
+    fn of_a_stream_that_is_too_fast_what_was_before_is_there() {
+        let first = |time: &str, count: usize| {
+            let text = format!(
+                "entry with timestamp 2024-03-01 10:00:{time} +0000 UTC ignored, reason: 'Per stream rate limit exceeded',\nuser 'fake', total ignored: {count} out of 3 for stream: {{app=\"x\"}}"
+            );
+            first_ignored(text.as_bytes(), &pieces())
+        };
+        assert_eq!(first("10", 2), Some(2));
+        assert_eq!(first("10", 3), None, "in one piece");
+        assert_eq!(first("00.000000005", 2), None, "the very first");
+        assert_eq!(first("59", 2), None);
+        assert_eq!(first_ignored(b"maximum active stream limit exceeded", &pieces()), None);
     }
 
     /// As many errors as an answer holds, about as many entries as a request holds.

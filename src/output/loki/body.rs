@@ -9,15 +9,14 @@ use super::piece::{self, Entry};
 use crate::output::{Neighbours, Pieces};
 use crate::record::{json, json_read};
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const BILLION: i64 = 1_000_000_000;
 /// The kind of fields that say how long they are.
 const LENGTH_DELIMITED: u8 = 2;
 
 /// The entries of one label set.
-struct Stream<'p> {
-    labels: &'p [u8],
+pub(super) struct Stream<'p> {
+    pub(super) labels: &'p [u8],
     lines: Vec<Line<'p>>,
     /// Metadata that lines have: most have that of the one before.
     metadata: Vec<&'p [u8]>,
@@ -44,31 +43,39 @@ impl<'p> Stream<'p> {
     }
 }
 
+impl Stream<'_> {
+    /// The time of its oldest entry.
+    pub(super) fn oldest(&self) -> i64 {
+        self.lines.iter().map(|line| line.time_ns).min().unwrap_or(i64::MAX)
+    }
+
+    /// Of its entries.
+    pub(super) fn line_bytes(&self) -> usize {
+        self.lines.iter().map(|line| line.text.len() + self.metadata[line.metadata as usize].len()).sum()
+    }
+}
+
 /// The entries of all pieces.
 pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
     let mut reader = piece::Reader::default();
     pieces.parts().map(move |piece| reader.read(piece))
 }
 
-/// Of a stream whose oldest entry is so old Loki may refuse entries as too far behind: half of what it takes.
-const LATE_NS: i64 = 30 * 60 * BILLION;
-
-/// Neighbours are of one stream more often than not. The stream of which Loki is likeliest to refuse something is the last: of the others
-/// it would not say it (Loki 3: `pkg/ingester/instance.go`, `Push` returns what came of the last).
-fn streams(pieces: &Pieces, now_ns: i64) -> Vec<Stream<'_>> {
+/// The entries by their streams; `each` is told the stream of each piece. Neighbours are of one stream more often than not.
+pub(super) fn streams(pieces: &Pieces, mut each: impl FnMut(usize)) -> Vec<Stream<'_>> {
     let mut streams = Streams::default();
     for some in pieces.neighbours() {
-        if !streams.add_all(&some) {
+        if streams.add_all(&some) {
+            (0..some.count()).for_each(|_| each(streams.last));
+        } else {
             let mut reader = piece::Reader::default();
-            some.parts().for_each(|piece| streams.add(&reader.read(piece)));
+            for piece in some.parts() {
+                streams.add(&reader.read(piece));
+                each(streams.last);
+            }
         }
     }
-    let mut list = streams.list;
-    if let Some(at) = at_risk(&list, now_ns) {
-        let last = list.remove(at);
-        list.push(last);
-    }
-    list
+    streams.list
 }
 
 #[derive(Default)]
@@ -106,26 +113,10 @@ impl<'p> Streams<'p> {
     }
 }
 
-/// In a backlog that with the oldest entry, else that with the most bytes: it comes first to the limit of a stream.
-fn at_risk(streams: &[Stream<'_>], now_ns: i64) -> Option<usize> {
-    let oldest = |stream: &Stream<'_>| stream.lines.iter().map(|line| line.time_ns).min().unwrap_or(i64::MAX);
-    let bytes = |stream: &Stream<'_>| stream.lines.iter().map(|line| line.text.len()).sum::<usize>();
-    let late = streams.iter().enumerate().min_by_key(|(_, stream)| oldest(stream))?;
-    if oldest(late.1) < now_ns.saturating_sub(LATE_NS) {
-        return Some(late.0);
-    }
-    streams.iter().enumerate().max_by_key(|(_, stream)| bytes(stream)).map(|(at, _)| at)
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
-}
-
 /// Appends a `PushRequest`.
-pub(super) fn push_protobuf(pieces: &Pieces, out: &mut Vec<u8>) {
-    out.reserve(pieces.text_bytes());
+pub(super) fn push_protobuf(streams: &mut [Stream<'_>], out: &mut Vec<u8>) {
     let (mut pairs, mut ranges) = (Vec::new(), Vec::new());
-    for mut stream in streams(pieces, now_ns()) {
+    for stream in streams {
         let labels = label_text(stream.labels);
         pairs.clear();
         ranges.clear();
@@ -191,10 +182,9 @@ fn label_text(labels: &[u8]) -> String {
 }
 
 /// Appends a push in JSON.
-pub(super) fn push_json(pieces: &Pieces, out: &mut Vec<u8>) {
-    out.reserve(pieces.text_bytes());
+pub(super) fn push_json(streams: &[Stream<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"streams\":[");
-    for (index, stream) in streams(pieces, now_ns()).iter().enumerate() {
+    for (index, stream) in streams.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"stream\":" } else { b",{\"stream\":" });
         out.extend_from_slice(stream.labels);
         out.extend_from_slice(b",\"values\":[");
@@ -325,7 +315,7 @@ mod tests {
             (db, "", 1_709_287_200_123_456_789, ""),
         ]);
         let mut out = Vec::new();
-        push_json(&pieces, &mut out);
+        push_json(&streams(&pieces, |_| {}), &mut out);
         let streams = [
             r#"{"stream":{"app":"web"},"values":[["5","one"],["4","two",{"a":"1","b":"2"}]]}"#,
             r#"{"stream":{"app":"d\"b","n":"1"},"values":[["-1","q\"\n",{"pod":"db-0"}],["1709287200123456789",""]]}"#,
@@ -334,25 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_that_something_may_be_refused_of_is_the_last() {
-        let (a, b, c) = (r#"{"app":"a"}"#, r#"{"app":"b"}"#, r#"{"app":"c"}"#);
-        let (now, hour) = (1_709_287_200 * BILLION, 3600 * BILLION);
-        for (list, expect) in [
-            ([(a, "", now, "much more text"), (b, "", now - 9, "x"), (c, "", now, "y")], [b, c, a]),
-            ([(a, "", now - hour, "x"), (b, "", now, "much more text"), (c, "", now - hour + 1, "y")], [b, c, a]),
-            ([(a, "", now, "x"), (b, "", now, "y"), (c, "", now, "z")], [a, b, c]),
-        ] {
-            let pieces = pieces(&list);
-            let order: Vec<&[u8]> = streams(&pieces, now).iter().map(|stream| stream.labels).collect();
-            assert_eq!(order, expect.map(str::as_bytes));
-        }
-        assert!(streams(&Pieces::default(), now).is_empty());
-    }
-
-    #[test]
     fn protobuf_byte_by_byte() {
         let mut out = Vec::new();
-        push_protobuf(&pieces(&[(r#"{"a":"b"}"#, r#"{"k":"v"}"#, 2_000_000_300, "hi")]), &mut out);
+        let pieces = pieces(&[(r#"{"a":"b"}"#, r#"{"k":"v"}"#, 2_000_000_300, "hi")]);
+        push_protobuf(&mut streams(&pieces, |_| {}), &mut out);
         let entry =
             [&[0x1A, 6, 0x0A, 1][..], b"k", &[0x12, 1], b"v", &[0x0A, 5, 0x08, 2, 0x10, 0xAC, 2, 0x12, 2], b"hi"];
         let entry = entry.concat();

@@ -120,7 +120,7 @@ impl Labels {
             self.move_labels(labels, metadata, made.changed);
         }
         if metadata.len() > 0 {
-            metadata.push_json(0..metadata.len(), &mut made.metadata);
+            metadata.push_metadata(&mut made.metadata);
         }
     }
 
@@ -135,7 +135,7 @@ impl Labels {
             fits
         };
         let mut count = 0;
-        labels.push_json((0..labels.len()).filter(|index| fits(index)).inspect(|_| count += 1), &mut made.labels);
+        labels.push_labels((0..labels.len()).filter(|index| fits(index)).inspect(|_| count += 1), &mut made.labels);
         if count < labels.len() {
             made.changed = Some(Change::Labels);
         }

@@ -16,6 +16,7 @@
 mod answer;
 mod asked;
 mod body;
+mod hidden;
 mod key_value;
 mod labels;
 mod line;
@@ -28,9 +29,10 @@ mod time;
 use super::endpoint::{self, Address, Head};
 use super::{CommonId, Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Duration, List, Report, Section, Size};
-use crate::net::{Client, ClientOptions, gzip, snappy};
+use crate::net::{Client, ClientOptions, Response, gzip, snappy};
 use crate::record::{Accessor, Batch, SourceDraft};
 use futures_util::future::BoxFuture;
+use hidden::{Hidden, Moment};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use labels::{Change, Labels, Scratch};
@@ -39,7 +41,7 @@ use sources::{KINDS, Known, Sources};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use streams::Streams;
 
 pub(super) const PLUGIN: OutputPlugin = OutputPlugin {
@@ -127,7 +129,7 @@ crate::options! {
         "the wire format": "is protobuf in Snappy unless `compress gzip` asks for JSON: it costs a fraction";
         "requests": "hold the streams of many files, by size (`batch_bytes_max`) and time (`linger`), not one for each chunk and tag, nor a stream for each record";
         "400": "counts the entries that Loki names as refused (`http_400`); there the whole chunk counts as lost";
-        "204": "does not say that all is there: Loki tells of the last stream of a request only, what it refuses of others for being late or too much is lost without a word. So the stream that this is likeliest of is the last of each request";
+        "204": "does not say that all is there: Loki tells of the last stream of a request only, what it refuses of others for being late or too much is lost without a word. So streams of which it may refuse something share no request";
         "260": "the answer for a blocked tenant is a loss, which is counted as refused and said; there it is success";
         "413": "splits the request until it is taken";
         "names of `labels`": "are made valid as those of `label_keys` are, or Loki would refuse the stream";
@@ -149,6 +151,11 @@ const SCRATCHES_MAX: usize = 2;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn moment() -> Moment {
+    let time_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+    Moment { now: Instant::now(), time_ns }
 }
 
 fn configure(section: &Section, report: &mut Report) -> Option<Start> {
@@ -177,10 +184,10 @@ fn configure(section: &Section, report: &mut Report) -> Option<Start> {
         let mut line = Line::new(options.line_format, options.drop_single_key);
         labels.used().chain(&removed).for_each(|accessor| line.remove(accessor));
         let working = Mutex::new(Working::new(options.streams_max as usize));
-        let scratch = Mutex::default();
+        let (hidden, scratch) = (Hidden::default(), Mutex::default());
         let client = endpoint::client("loki", &client, context)?;
         let tenant_key = tenant_key.into_iter().next();
-        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, scratch }))
+        Ok(Arc::new(Loki { labels, line, tenant_key, options, client, headers, url, working, hidden, scratch }))
     }))
 }
 
@@ -216,6 +223,7 @@ struct Loki {
     url: Uri,
     /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
+    hidden: Hidden,
     /// The memory of the last bodies before compression.
     scratch: Mutex<Vec<Vec<u8>>>,
 }
@@ -252,18 +260,55 @@ struct Pass<'w> {
     now: Instant,
 }
 
-/// Before a tenant is asked again that is throttled, and says not when.
-const TENANT_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+/// Before a tenant, or a stream, is asked for again that is throttled, and says not when.
+const WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 /// The same where only a change helps.
-const TENANT_LASTING_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+const LASTING_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Loki {
     /// What one tenant is told is no matter of the others: its requests wait out of their way.
     fn of_its_tenant(&self, outcome: Outcome) -> Outcome {
         match outcome {
+            Outcome::Refused { message, .. } if answer::is_no_tenant(&message) => match self.tenant_key {
+                Some(_) => {
+                    Outcome::Unfit { reason: "tenant", message: format!("{message}; hint: look at `tenant_id_key`") }
+                }
+                None => {
+                    let message = format!("{message}; hint: look at `tenant_id`");
+                    Outcome::Again { after: None, cause: "http_400".into(), message, lasting: true }
+                }
+            },
             Outcome::Again { after, cause, message, lasting } if self.tenant_key.is_some() => {
-                let wait = if lasting { TENANT_LASTING_WAIT } else { TENANT_WAIT };
+                let wait = if lasting { LASTING_WAIT } else { WAIT };
                 Outcome::Held { after: after.unwrap_or(wait), cause, message, lasting }
+            }
+            other => other,
+        }
+    }
+
+    /// What one stream is told, where nothing else is in the request, is no matter of the others either. Entries that are there already
+    /// would use up what it may send, and no request of it would ever be taken as a whole.
+    fn of_its_stream(&self, outcome: Outcome, answer: &Response, pieces: &Pieces) -> Outcome {
+        let is_of_a_stream = answer::is_of_a_stream(answer.status, &answer.body);
+        if is_of_a_stream {
+            self.hidden.refused(Instant::now());
+        }
+        if matches!(outcome, Outcome::Delivered) {
+            self.hidden.taken(pieces, moment());
+        }
+        match outcome {
+            Outcome::Again { after, cause, message, lasting }
+                if is_of_a_stream && body::streams(pieces, |_| {}).len() == 1 =>
+            {
+                match answer::first_ignored(&answer.body, pieces) {
+                    Some(first) => Outcome::Partly {
+                        again: (first..pieces.list.len()).collect(),
+                        refused: Vec::new(),
+                        unnamed: None,
+                        empty: Box::default(),
+                    },
+                    None => Outcome::Held { after: after.unwrap_or(WAIT), cause, message, lasting },
+                }
             }
             other => other,
         }
@@ -293,6 +338,8 @@ impl Loki {
         }
         let source_bytes = batch.records[record].bytes;
         let time_ns = time::of_entry(batch, record);
+        let (oldest, newest) = pieces.filled.times.unwrap_or((time_ns, time_ns));
+        pieces.filled.times = Some((oldest.min(time_ns), newest.max(time_ns)));
         let shared = kind.and_then(|kind| Some((kind, known.made(kind)?)));
         let time = piece::time(time_ns);
         let change = match shared {
@@ -403,19 +450,27 @@ impl Output for Loki {
         records.end
     }
 
+    fn apart(&self, pieces: &Pieces) -> Vec<u32> {
+        self.hidden.apart(pieces, moment())
+    }
+
     fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+        let mut streams = body::streams(pieces, |_| {});
+        self.hidden.last_is_told_of(&mut streams, moment());
         let mut plain = lock(&self.scratch).pop().unwrap_or_default();
         plain.clear();
         match self.options.compress {
             Compress::Snappy => {
-                body::push_protobuf(pieces, &mut plain);
+                plain.reserve(pieces.text_bytes());
+                body::push_protobuf(&mut streams, &mut plain);
                 snappy(&plain, body);
             }
             Compress::Gzip => {
-                body::push_json(pieces, &mut plain);
+                plain.reserve(pieces.text_bytes());
+                body::push_json(&streams, &mut plain);
                 gzip(u32::from(self.options.compress_level), &plain, body);
             }
-            Compress::None => body::push_json(pieces, body),
+            Compress::None => body::push_json(&streams, body),
         }
         let mut kept = lock(&self.scratch);
         if plain.capacity() <= SCRATCH_BYTES_MAX && kept.len() < SCRATCHES_MAX {
@@ -446,7 +501,10 @@ impl Output for Loki {
             let headers = tenanted.as_ref().unwrap_or(&self.headers);
             let (method, url, body) = (Method::POST, &self.url, request.body.clone());
             match self.client.send(crate::net::Request { method, url, headers, body }).await {
-                Ok(answer) => self.of_its_tenant(answer::judge(answer.status, &answer.headers, &answer.body, pieces)),
+                Ok(answer) => {
+                    let outcome = answer::judge(answer.status, &answer.headers, &answer.body, pieces);
+                    self.of_its_stream(self.of_its_tenant(outcome), &answer, pieces)
+                }
                 Err(error) => endpoint::failed(&error),
             }
         })

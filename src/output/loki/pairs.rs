@@ -9,6 +9,7 @@
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Found, Template, json, json_read};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A name and where its value comes from.
@@ -237,21 +238,40 @@ impl Rendered {
         });
     }
 
-    /// Appends some of them as a JSON object.
-    pub(super) fn push_json(&self, chosen: impl Iterator<Item = usize>, out: &mut Vec<u8>) {
-        out.push(b'{');
-        let start = out.len();
-        for index in chosen {
+    /// Appends some of them as labels. A request with U+FFFD in a label is refused as a whole.
+    pub(super) fn push_labels(&self, chosen: impl Iterator<Item = usize>, out: &mut Vec<u8>) {
+        let label = |index| {
             let (name, value) = self.get(index);
-            if out.len() > start {
-                out.push(b',');
-            }
-            json::push_utf8(out, name.as_bytes());
-            out.push(b':');
-            json::push_utf8(out, value.as_bytes());
-        }
-        out.push(b'}');
+            let is_good = !value.contains(char::REPLACEMENT_CHARACTER);
+            let replaced = || Cow::Owned(value.replace(char::REPLACEMENT_CHARACTER, "?"));
+            (name, if is_good { Cow::Borrowed(value) } else { replaced() })
+        };
+        push_members(chosen.map(label), out);
     }
+
+    /// Appends all of them as structured metadata. For a name of nothing but `_` Loki fails the whole request.
+    pub(super) fn push_metadata(&self, out: &mut Vec<u8>) {
+        let is_nameless = |name: &str| name.bytes().all(|byte| byte == b'_');
+        let pair = |index| {
+            let (name, value) = self.get(index);
+            (if is_nameless(name) { Cow::Owned(format!("key{name}")) } else { Cow::Borrowed(name) }, value)
+        };
+        push_members((0..self.len()).map(pair), out);
+    }
+}
+
+/// As a JSON object.
+fn push_members(members: impl Iterator<Item = (impl AsRef<str>, impl AsRef<str>)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, (name, value)) in members.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        json::push_utf8(out, name.as_ref().as_bytes());
+        out.push(b':');
+        json::push_utf8(out, value.as_ref().as_bytes());
+    }
+    out.push(b'}');
 }
 
 fn push_as_json(text: &mut String, value: Found<'_>) {
@@ -267,8 +287,20 @@ mod tests {
 
     fn shown(rendered: &Rendered) -> String {
         let mut out = Vec::new();
-        rendered.push_json(0..rendered.len(), &mut out);
+        rendered.push_labels(0..rendered.len(), &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn labels_and_metadata_are_as_loki_takes_them() {
+        let mut rendered = Rendered::default();
+        let map = "{\"\":\"a\",\"é\":\"b\",\"_x\":\"c\",\"-y\":\"d\u{fffd}\"}";
+        rendered.set_members(Found::Json(map.as_bytes()), false);
+        let mut out = Vec::new();
+        rendered.push_metadata(&mut out);
+        let expect = "{\"key_\":\"a\",\"key__\":\"b\",\"_x\":\"c\",\"_y\":\"d\u{fffd}\"}";
+        assert_eq!(String::from_utf8_lossy(&out), expect, "no name of underscores alone");
+        assert_eq!(shown(&rendered), r#"{"_":"a","__":"b","_x":"c","_y":"d?"}"#, "no value that was no text");
     }
 
     #[test]

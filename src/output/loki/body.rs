@@ -43,16 +43,50 @@ impl<'p> Stream<'p> {
     }
 }
 
-impl Stream<'_> {
+/// What a request holds of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Summary<'p> {
+    pub(super) labels: &'p [u8],
     /// The time of its oldest entry.
-    pub(super) fn oldest(&self) -> i64 {
-        self.lines.iter().map(|line| line.time_ns).min().unwrap_or(i64::MAX)
-    }
+    pub(super) oldest: i64,
+    /// Of lines and metadata.
+    pub(super) bytes: usize,
+}
 
-    /// Of its entries.
-    pub(super) fn line_bytes(&self) -> usize {
-        self.lines.iter().map(|line| line.text.len() + self.metadata[line.metadata as usize].len()).sum()
+impl<'p> Stream<'p> {
+    pub(super) fn summary(&self) -> Summary<'p> {
+        let oldest = self.lines.iter().map(|line| line.time_ns).min().unwrap_or(i64::MAX);
+        let bytes = |line: &Line<'_>| line.text.len() + self.metadata[line.metadata as usize].len();
+        Summary { labels: self.labels, oldest, bytes: self.lines.iter().map(bytes).sum() }
     }
+}
+
+/// The same without a list of entries; `each` is told the stream of each piece.
+pub(super) fn summaries(pieces: &Pieces, mut each: impl FnMut(usize)) -> Vec<Summary<'_>> {
+    let mut list: Vec<Summary<'_>> = Vec::new();
+    let mut by_labels = HashMap::new();
+    let mut add = |labels, oldest: i64, bytes| {
+        let at = *by_labels.entry(labels).or_insert(list.len());
+        match list.get_mut(at) {
+            Some(stream) => (stream.oldest, stream.bytes) = (stream.oldest.min(oldest), stream.bytes + bytes),
+            None => list.push(Summary { labels, oldest, bytes }),
+        }
+        at
+    };
+    for some in pieces.neighbours() {
+        if let Some((labels, metadata, [])) = piece::labels_of(some.common) {
+            let bytes = some.own().map(<[u8]>::len).sum::<usize>() + some.count() * metadata.len();
+            let at = add(labels, piece::times(some.fronts).min().unwrap_or(i64::MAX), bytes);
+            (0..some.count()).for_each(|_| each(at));
+        } else {
+            let mut reader = piece::Reader::default();
+            for piece in some.parts() {
+                let entry = reader.read(piece);
+                each(add(entry.labels, entry.time_ns, entry.line.len() + entry.metadata.len()));
+            }
+        }
+    }
+    list
 }
 
 /// The entries of all pieces.
@@ -61,18 +95,13 @@ pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
     pieces.parts().map(move |piece| reader.read(piece))
 }
 
-/// The entries by their streams; `each` is told the stream of each piece. Neighbours are of one stream more often than not.
-pub(super) fn streams(pieces: &Pieces, mut each: impl FnMut(usize)) -> Vec<Stream<'_>> {
+/// The entries by their streams. Neighbours are of one stream more often than not.
+pub(super) fn streams(pieces: &Pieces) -> Vec<Stream<'_>> {
     let mut streams = Streams::default();
     for some in pieces.neighbours() {
-        if streams.add_all(&some) {
-            (0..some.count()).for_each(|_| each(streams.last));
-        } else {
+        if !streams.add_all(&some) {
             let mut reader = piece::Reader::default();
-            for piece in some.parts() {
-                streams.add(&reader.read(piece));
-                each(streams.last);
-            }
+            some.parts().for_each(|piece| streams.add(&reader.read(piece)));
         }
     }
     streams.list
@@ -315,7 +344,7 @@ mod tests {
             (db, "", 1_709_287_200_123_456_789, ""),
         ]);
         let mut out = Vec::new();
-        push_json(&streams(&pieces, |_| {}), &mut out);
+        push_json(&streams(&pieces), &mut out);
         let streams = [
             r#"{"stream":{"app":"web"},"values":[["5","one"],["4","two",{"a":"1","b":"2"}]]}"#,
             r#"{"stream":{"app":"d\"b","n":"1"},"values":[["-1","q\"\n",{"pod":"db-0"}],["1709287200123456789",""]]}"#,
@@ -327,7 +356,7 @@ mod tests {
     fn protobuf_byte_by_byte() {
         let mut out = Vec::new();
         let pieces = pieces(&[(r#"{"a":"b"}"#, r#"{"k":"v"}"#, 2_000_000_300, "hi")]);
-        push_protobuf(&mut streams(&pieces, |_| {}), &mut out);
+        push_protobuf(&mut streams(&pieces), &mut out);
         let entry =
             [&[0x1A, 6, 0x0A, 1][..], b"k", &[0x12, 1], b"v", &[0x0A, 5, 0x08, 2, 0x10, 0xAC, 2, 0x12, 2], b"hi"];
         let entry = entry.concat();

@@ -9,7 +9,7 @@
 //! ```
 //! Of streams beyond their number Loki refuses the last, so a new stream is the last where none of this is so.
 
-use super::body::{Stream, streams};
+use super::body::{Stream, Summary, summaries};
 use super::lock;
 use crate::output::Pieces;
 use std::collections::HashMap;
@@ -83,13 +83,14 @@ impl Hidden {
             return Vec::new();
         }
         let mut of_piece = Vec::with_capacity(pieces.list.len());
-        let streams = streams(pieces, |stream| of_piece.push(stream as u32));
+        let streams = summaries(pieces, |stream| of_piece.push(stream as u32));
         let mut requests = 0;
         let of_stream: Vec<u32> = streams
             .iter()
             .map(|stream| {
-                requests += u32::from(inner.may_be_refused(stream, moment));
-                if inner.may_be_refused(stream, moment) { requests - 1 } else { 0 }
+                let may_be_refused = inner.may_be_refused(stream, moment);
+                requests += u32::from(may_be_refused);
+                if may_be_refused { requests - 1 } else { 0 }
             })
             .collect();
         if requests < 2 {
@@ -102,18 +103,19 @@ impl Hidden {
     /// Puts the stream to the end that Loki is to tell of. They are about to be sent.
     pub(super) fn last_is_told_of(&self, streams: &mut Vec<Stream<'_>>, moment: Moment) {
         let inner = &mut *lock(&self.0);
+        let summaries: Vec<Summary<'_>> = streams.iter().map(Stream::summary).collect();
         let indices = 0..streams.len();
-        let refused = indices.clone().filter(|at| inner.may_be_refused(&streams[*at], moment));
+        let refused = indices.clone().filter(|at| inner.may_be_refused(&summaries[*at], moment));
         let last = refused
-            .min_by_key(|at| streams[*at].oldest())
-            .or_else(|| indices.clone().rfind(|at| inner.is_new(&streams[*at], moment.now)))
-            .or_else(|| indices.max_by_key(|at| streams[*at].line_bytes()));
+            .min_by_key(|at| summaries[*at].oldest)
+            .or_else(|| indices.clone().rfind(|at| inner.is_new(&summaries[*at], moment.now)))
+            .or_else(|| indices.max_by_key(|at| summaries[*at].bytes));
         if let Some(at) = last {
-            inner.asks_of_late |= inner.is_late(&streams[at], moment);
+            inner.asks_of_late |= inner.is_late(&summaries[at], moment);
             let last = streams.remove(at);
             streams.push(last);
         }
-        streams.iter().for_each(|stream| inner.send(stream, moment));
+        summaries.iter().for_each(|stream| inner.send(stream, moment));
         inner.forget(moment.now);
     }
 
@@ -123,10 +125,10 @@ impl Hidden {
         if !inner.asks_of_late {
             return;
         }
-        let streams = streams(pieces, |_| {});
+        let streams = summaries(pieces, |_| {});
         let mut late = streams.iter().filter(|stream| inner.is_late(stream, moment));
         if let (Some(stream), None) = (late.next(), late.next()) {
-            let (hash, oldest) = (hash(stream), stream.oldest());
+            let (hash, oldest) = (hash(stream), stream.oldest);
             inner.asks_of_late = false;
             if let Some(known) = inner.known.get_mut(&hash) {
                 known.takes = Some((oldest, moment.now + MINUTE));
@@ -146,23 +148,23 @@ impl Hidden {
     }
 }
 
-fn hash(stream: &Stream<'_>) -> u64 {
+fn hash(stream: &Summary<'_>) -> u64 {
     xxh3_64(stream.labels)
 }
 
 impl Inner {
-    fn may_be_refused(&self, stream: &Stream<'_>, moment: Moment) -> bool {
+    fn may_be_refused(&self, stream: &Summary<'_>, moment: Moment) -> bool {
         moment.is_before(self.careful_until) || self.is_quick(stream, moment) || self.is_late(stream, moment)
     }
 
-    fn is_quick(&self, stream: &Stream<'_>, moment: Moment) -> bool {
+    fn is_quick(&self, stream: &Summary<'_>, moment: Moment) -> bool {
         moment.is_before(self.quick_until)
             && !moment.is_before(self.generous_until)
             && self.known.get(&hash(stream)).is_some_and(|known| QUICK.contains(&known.ahead_at(moment.now)))
     }
 
-    fn is_late(&self, stream: &Stream<'_>, moment: Moment) -> bool {
-        let oldest = stream.oldest();
+    fn is_late(&self, stream: &Summary<'_>, moment: Moment) -> bool {
+        let oldest = stream.oldest;
         let takes = || {
             let takes = self.known.get(&hash(stream)).and_then(|known| known.takes);
             takes.is_some_and(|(time_ns, until)| oldest >= time_ns && moment.now < until)
@@ -170,13 +172,13 @@ impl Inner {
         moment.is_late(oldest) && !takes()
     }
 
-    fn is_new(&self, stream: &Stream<'_>, now: Instant) -> bool {
+    fn is_new(&self, stream: &Summary<'_>, now: Instant) -> bool {
         self.known.get(&hash(stream)).is_none_or(|known| now.duration_since(known.sent) >= IDLE)
     }
 
-    fn send(&mut self, stream: &Stream<'_>, Moment { now, .. }: Moment) {
+    fn send(&mut self, stream: &Summary<'_>, Moment { now, .. }: Moment) {
         let known = self.known.entry(hash(stream)).or_insert(Known { sent: now, ahead: 0.0, takes: None });
-        known.ahead = known.ahead_at(now) + stream.line_bytes() as f64;
+        known.ahead = known.ahead_at(now) + stream.bytes as f64;
         known.sent = now;
         if QUICK.contains(&known.ahead) {
             self.quick_until = Some(now + MINUTE);
@@ -202,6 +204,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::streams;
     use super::super::piece::{push_labels, time};
     use super::*;
 
@@ -229,7 +232,7 @@ mod tests {
 
         /// The applications in the order in which they are sent.
         fn send(&self, seconds: u64, pieces: &Pieces) -> String {
-            let mut streams = streams(pieces, |_| {});
+            let mut streams = streams(pieces);
             self.0.last_is_told_of(&mut streams, self.at(seconds));
             streams.iter().map(|stream| stream.labels[8] as char).collect()
         }

@@ -1,6 +1,6 @@
 //! What is worked out once per source is what each record by itself would come to.
 
-use super::body::entries;
+use super::body::{entries, streams, summaries};
 use super::piece::Entry;
 use super::*;
 use crate::config::{Environment, Syntax, load_text};
@@ -134,6 +134,14 @@ fn every_entry_has_labels_and_is_sent_once() {
             let times: Vec<i64> = entries(&pieces).map(|entry| entry.time_ns).collect();
             let expect: Vec<i64> = batch.records.iter().map(|record| record.time_ns).collect();
             proptest::prop_assert_eq!(times, expect);
+            let mut of_piece = Vec::new();
+            let summed = summaries(&pieces, |stream| of_piece.push(stream));
+            let listed: Vec<_> = streams(&pieces).iter().map(|stream| stream.summary()).collect();
+            proptest::prop_assert_eq!(format!("{summed:?}"), format!("{listed:?}"));
+            for (entry, stream) in entries(&pieces).zip(&of_piece) {
+                proptest::prop_assert_eq!(entry.labels, summed[*stream].labels);
+            }
+            proptest::prop_assert_eq!(of_piece.len(), kinds.len());
             for entry in entries(&pieces) {
                 let labels: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(entry.labels).expect("JSON");
                 proptest::prop_assert!((1..=15).contains(&labels.len()));

@@ -108,19 +108,12 @@ impl Finished {
     /// A request of the pieces that `keep` says yes to, in order, with their share of the tickets. The caller has to see that each piece
     /// is in one request alone.
     pub(super) fn part_of(&self, memory: &Arc<Memory>, keep: impl Fn(usize) -> bool) -> Self {
-        let mut pieces = Pieces::default();
-        let mut parts = Vec::new();
-        let mut index = 0;
+        let pieces = self.pieces.select(&keep);
+        let (mut parts, mut index) = (Vec::new(), 0);
         for part in &self.parts {
-            let mut kept = 0;
-            for _ in 0..part.pieces {
-                if keep(index) {
-                    pieces.bytes.extend_from_slice(&self.piece(index));
-                    pieces.add(self.pieces.list[index].source_bytes);
-                    kept += 1;
-                }
-                index += 1;
-            }
+            let end = index + part.pieces as usize;
+            let kept = (index..end).filter(|index| keep(*index)).count() as u32;
+            index = end;
             if kept > 0 {
                 parts.push(Part { ticket: part.ticket.clone(), pieces: kept, origin: part.origin.clone() });
             }

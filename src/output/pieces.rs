@@ -286,6 +286,32 @@ impl Pieces {
         Cow::Owned(text)
     }
 
+    /// The pieces that `keep` says yes to, by their number, in order.
+    pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let (mut selected, mut number) = (Self::default(), 0);
+        for some in self.neighbours() {
+            let mut common = None;
+            for (parts, piece) in some.parts().zip(some.list) {
+                if keep(number) {
+                    let Parts { front, back, .. } = parts;
+                    if some.id.is_none() {
+                        selected.bytes.extend_from_slice(front);
+                        selected.bytes.extend_from_slice(back);
+                        selected.add(piece.source_bytes);
+                    } else {
+                        let common = *common.get_or_insert_with(|| selected.common(some.place, some.common));
+                        let (apart, own) = if some.fronts.is_empty() { (&[][..], front) } else { (front, &[][..]) };
+                        selected.bytes.extend_from_slice(own);
+                        selected.bytes.extend_from_slice(back);
+                        selected.add_with(common, apart, piece.source_bytes);
+                    }
+                }
+                number += 1;
+            }
+        }
+        selected
+    }
+
     /// The same pieces with nothing in common, for whoever keeps them; `None` where it is so already.
     pub fn written_out(&self) -> Option<Self> {
         if self.runs.is_empty() {
@@ -400,6 +426,9 @@ mod tests {
             let all = expect.concat();
             proptest::prop_assert_eq!(&bytes, all.as_bytes());
             proptest::prop_assert_eq!(pieces.text_bytes(), bytes.len());
+            let odd: Vec<_> = expect.iter().skip(1).step_by(2).cloned().collect();
+            proptest::prop_assert_eq!(texts(&pieces.select(|number| number % 2 == 1)), odd);
+            proptest::prop_assert_eq!(pieces.select(|_| true).text_bytes(), bytes.len());
             proptest::prop_assert_eq!(pieces.written_out().map_or(bytes.clone(), |whole| whole.bytes), bytes);
         });
     }

@@ -43,8 +43,6 @@ struct Inner {
     quick_until: Option<Instant>,
     /// Streams come further than Loki's limits until then: they are others.
     generous_until: Option<Instant>,
-    /// A late stream was sent, and Loki's answer will say whether it takes what is so old.
-    asks_of_late: bool,
 }
 
 #[derive(Debug)]
@@ -78,8 +76,7 @@ impl Hidden {
     /// The request that each piece belongs to, by number, in their order; empty where all may share one.
     pub(super) fn apart(&self, pieces: &Pieces, moment: Moment) -> Vec<u32> {
         let inner = lock(&self.0);
-        let is_recent = pieces.filled.times.is_some_and(|(oldest, _)| !moment.is_late(oldest));
-        if is_recent && !moment.is_before(inner.careful_until) && !moment.is_before(inner.quick_until) {
+        if is_recent(pieces, moment) && !moment.is_before(inner.careful_until) && !moment.is_before(inner.quick_until) {
             return Vec::new();
         }
         let mut of_piece = Vec::with_capacity(pieces.list.len());
@@ -111,7 +108,6 @@ impl Hidden {
             .or_else(|| indices.clone().rfind(|at| inner.is_new(&summaries[*at], moment.now)))
             .or_else(|| indices.max_by_key(|at| summaries[*at].bytes));
         if let Some(at) = last {
-            inner.asks_of_late |= inner.is_late(&summaries[at], moment);
             let last = streams.remove(at);
             streams.push(last);
         }
@@ -121,15 +117,14 @@ impl Hidden {
 
     /// Loki took a request.
     pub(super) fn taken(&self, pieces: &Pieces, moment: Moment) {
-        let inner = &mut *lock(&self.0);
-        if !inner.asks_of_late {
+        if is_recent(pieces, moment) {
             return;
         }
+        let inner = &mut *lock(&self.0);
         let streams = summaries(pieces, |_| {});
         let mut late = streams.iter().filter(|stream| inner.is_late(stream, moment));
         if let (Some(stream), None) = (late.next(), late.next()) {
             let (hash, oldest) = (hash(stream), stream.oldest);
-            inner.asks_of_late = false;
             if let Some(known) = inner.known.get_mut(&hash) {
                 known.takes = Some((oldest, moment.now + MINUTE));
             }
@@ -146,6 +141,11 @@ impl Hidden {
             known.takes = None;
         }
     }
+}
+
+/// Is nothing of it late? Of what was taken out of a request that is not known.
+fn is_recent(pieces: &Pieces, moment: Moment) -> bool {
+    pieces.filled.times.is_some_and(|(oldest, _)| !moment.is_late(oldest))
 }
 
 fn hash(stream: &Summary<'_>) -> u64 {

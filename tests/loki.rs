@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -149,16 +150,31 @@ fn with_400_the_named_lines_are_refused_and_nothing_is_sent_again() {
     let long = format!("{}\n", "long ".repeat(300));
     support::site::append(&site.path("logs/a.log"), long.as_bytes());
     site.write("a.log", 1, 10..20);
-    let running = site.start(&[output(loki.sink.address, &["labels: job=test", "drop_single_key: raw"])]);
+    let mut running = site.start(&[output(loki.sink.address, &["labels: job=test", "drop_single_key: raw"])]);
     refused(&running, "http_400", 1);
     assert_eq!(loki.stored().len(), 20);
     assert_eq!(loki.sink.requests().len(), 1, "nothing is tried again");
     let letter = fs::read_to_string(running.agent.folder().join("dead.jsonl")).unwrap();
     assert_eq!(letter.lines().count(), 1);
     let letter: serde_json::Value = serde_json::from_str(&letter).unwrap();
-    let piece = letter["piece"].as_str().unwrap();
-    assert!(piece.contains("{\"job\":\"test\"}") && piece.ends_with("long "), "{piece}");
+    let push: serde_json::Value = serde_json::from_str(letter["piece"].as_str().unwrap()).unwrap();
+    assert_eq!(push["streams"][0]["stream"], json!({ "job": "test" }), "a push of its own");
+    assert_eq!(push["streams"][0]["values"][0][1], long.trim_end_matches('\n'));
     assert!(running.agent.stderr().contains("max entry size"), "{}", running.agent.stderr());
+
+    assert_eq!(running.agent.stop(), Some(0));
+    let (other, folder) = (Loki::start(Limits::default()), running.agent.folder());
+    let config = fs::read_to_string(folder.join("drave.yaml")).unwrap();
+    let (port, other_port) = (loki.sink.address.port(), other.sink.address.port());
+    fs::write(folder.join("other.yaml"), config.replace(&format!("port: {port}"), &format!("port: {other_port}")))
+        .unwrap();
+    let replay = ["replay", "dead.jsonl", "--output", "loki.0", "-c", "other.yaml"];
+    let replayed = Command::new(env!("CARGO_BIN_EXE_drave")).args(replay).current_dir(folder).output().unwrap();
+    assert!(replayed.status.success(), "{replayed:?}");
+    let stored = other.stored();
+    assert_eq!(stored.len(), 1);
+    assert_eq!((&*stored[0].line, &stored[0].labels), (long.trim_end_matches('\n'), &pairs(&[("job", "test")])));
+    assert_eq!(json!(stored[0].time_ns.to_string()), push["streams"][0]["values"][0][0]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::MutexGuard;
 
 /// Wait between attempts when only a change of configuration helps: seldom, and not all agents at once.
 pub(super) const LASTING_WAIT: Duration = Duration::from_secs(30);
@@ -72,8 +73,9 @@ impl Delivery {
         let mut todo = VecDeque::from([finished]);
         let mut search = Search::default();
         let mut unsent = Unsent::default();
+        let mut alone = None;
         while let Some(request) = todo.pop_front() {
-            match self.send(request).await {
+            match self.send(request, &mut alone).await {
                 Step::Done => {}
                 Step::Instead(parts) => parts.into_iter().rev().for_each(|part| todo.push_front(part)),
                 Step::Refused(request, refusal) => self.search(request, refusal, &mut search, &mut todo).await,
@@ -97,15 +99,31 @@ impl Delivery {
         unsent
     }
 
-    /// Sends until there is an end, or something else is to be done.
-    async fn send(&self, finished: Finished) -> Step {
+    /// Sends until there is an end, or something else is to be done. `alone` is held as long as others wait for what this one is told.
+    async fn send<'d>(&'d self, finished: Finished, alone: &mut Option<MutexGuard<'d, ()>>) -> Step {
         if self.wait_for_turn(&finished).await {
             return Step::Back(finished);
         }
         let memory = &self.pipeline.memory;
-        let apart = self.lane.output.apart(&finished.pieces);
-        if !apart.is_empty() {
-            return Step::Instead(finished.by_number(memory, &apart));
+        let mut apart = self.lane.output.apart(&finished.key, &finished.pieces);
+        if alone.is_none() && apart.as_ref().is_some_and(|apart| apart.others_wait) {
+            *alone = tokio::select! {
+                alone = self.apart.lock() => Some(alone),
+                () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
+            };
+            // Those it waited for may have been told enough.
+            apart = self.lane.output.apart(&finished.key, &finished.pieces);
+            if apart.is_none() {
+                *alone = None;
+            }
+        }
+        if let Some(apart) = apart {
+            let buffer = || self.lane.spare.take(Instant::now(), memory.held(self.lane.number));
+            let parts = finished.by_number(memory, &apart.requests, buffer);
+            let Finished { pieces, held, .. } = finished;
+            drop(held);
+            self.lane.recycle(pieces, memory);
+            return Step::Instead(parts);
         }
         let mut body = self.lane.spare.take_body(Instant::now(), memory.held(self.lane.number));
         self.lane.output.body(&finished.key, &finished.pieces, &mut body);
@@ -168,7 +186,7 @@ impl Delivery {
                         return Step::Done;
                     }
                     self.say(&message, lasting, wait);
-                    if !self.lane.output.apart(&finished.pieces).is_empty() {
+                    if self.lane.output.apart(&finished.key, &finished.pieces).is_some() {
                         return Step::Instead(vec![finished]);
                     }
                 }
@@ -314,7 +332,7 @@ impl Delivery {
         if let Some(dead_letters) = &self.dead_letters {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
             let names = (&*self.lane.name, &*self.input_names);
-            let lines = dead_letter::lines(names, &finished, &|piece| self.lane.output.bare(piece), refusal, now);
+            let lines = dead_letter::lines(names, &finished, &|piece| self.lane.output.letter(piece), refusal, now);
             let file = Arc::clone(dead_letters);
             // A disk that hangs must hold up this request only.
             let kept = tokio::task::spawn_blocking(move || lock(&file).keep(&lines)).await;

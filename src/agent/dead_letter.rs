@@ -11,6 +11,7 @@ use crate::output::Refusal;
 use crate::record::json;
 use crate::record::time::{DateFormat, push_date};
 use base64::Engine as _;
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -61,18 +62,18 @@ impl DeadLetters {
     }
 }
 
-/// One line for each piece of a request, of which `bare` takes off what belongs to its neighbours.
+/// One line for each piece of a request, as `letter` gives it.
 pub(super) fn lines(
     names: (&str, &[String]),
     request: &Finished,
-    bare: &dyn Fn(&[u8]) -> &[u8],
+    letter: &dyn for<'p> Fn(&'p [u8]) -> Cow<'p, [u8]>,
     refusal: &Refusal,
     time_ns: i64,
 ) -> Vec<u8> {
     let mut lines = Vec::new();
     for index in 0..request.pieces.list.len() {
         let piece = request.piece(index);
-        push_letter(&mut lines, names, (request.origin(index), bare(&piece)), (&request.key, refusal), time_ns);
+        push_letter(&mut lines, names, (request.origin(index), &*letter(&piece)), (&request.key, refusal), time_ns);
     }
     lines
 }
@@ -150,7 +151,8 @@ mod tests {
         let memory = Arc::new(Memory::new(1000, 1));
         let (request, _) = finished(&memory, &["{\"log\":\"a\"}\n", "{}"], &[2]);
         let mut dead = DeadLetters::new(path.clone(), 1 << 20);
-        dead.keep(&lines(("http.0", &["tail.0".into()]), &request, &|piece| piece, &refusal(), 1_000_000_000)).unwrap();
+        dead.keep(&lines(("http.0", &["tail.0".into()]), &request, &|piece| piece.into(), &refusal(), 1_000_000_000))
+            .unwrap();
         let letters = letters(&path);
         assert_eq!(letters.len(), 2);
         let first = &letters[0];
@@ -178,7 +180,7 @@ mod tests {
         let (request, _) = finished(&memory, &["a piece of some length"], &[1]);
         let mut dead = DeadLetters::new(path.clone(), 2000);
         for _ in 0..100 {
-            dead.keep(&lines(("http.0", &[]), &request, &|piece| piece, &refusal(), 0)).unwrap();
+            dead.keep(&lines(("http.0", &[]), &request, &|piece| piece.into(), &refusal(), 0)).unwrap();
         }
         let before = folder.path().join("dead.jsonl.1");
         let bytes = |path: &Path| std::fs::metadata(path).unwrap().len();

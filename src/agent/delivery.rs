@@ -96,6 +96,8 @@ pub(super) struct Delivery {
     pub(super) concurrency: Mutex<Concurrency>,
     /// How often something arrived after a long time: what waits to be tried again need not wait any longer.
     pub(super) recoveries: AtomicU64,
+    /// Held by the request whose parts have others wait for their answers.
+    pub(super) apart: tokio::sync::Mutex<()>,
     /// Keys whose requests are refused.
     pub(super) doubts: Arc<Doubts>,
     /// When a refusal was last said.

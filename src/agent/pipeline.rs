@@ -57,7 +57,7 @@ impl Lane {
     fn reserve(&self, pieces: &mut Pieces, read_bytes: usize) {
         let expected = read_bytes * self.growth.load(Ordering::Relaxed) / UNIT;
         let full = self.limits.bytes_max.min(self.output.bytes_when_full(pieces));
-        let left = full.saturating_sub(pieces.text_bytes());
+        let left = full.saturating_sub(pieces.body_bytes());
         let need = (expected + expected / 8).min(left) + RECORD_BYTES;
         if pieces.bytes.capacity() - pieces.bytes.len() < need {
             pieces.bytes.reserve_exact(need.max(pieces.bytes.len().min(left)));

@@ -119,6 +119,7 @@ impl Replay {
             recoveries: AtomicU64::new(0),
             doubts: Arc::default(),
             refused_said: Mutex::default(),
+            apart: tokio::sync::Mutex::default(),
             ended: watching_end,
             spool: None,
             dead_letters: Some(Arc::new(Mutex::new(DeadLetters::new(left_in.clone(), u64::MAX)))),
@@ -202,7 +203,7 @@ impl Replay {
     }
 
     fn add(&mut self, letter: Letter, span: Span, pieces: &mut Pieces, parts: &mut Vec<Part>) {
-        pieces.bytes.extend_from_slice(&letter.piece);
+        pieces.bytes.extend_from_slice(&self.lane.output.piece_of(&letter.piece));
         pieces.add(letter.piece.len() as u32);
         let ticket = Ticket::default();
         ticket.add(1);

@@ -108,7 +108,12 @@ impl Finished {
     /// A request of the pieces that `keep` says yes to, in order, with their share of the tickets. The caller has to see that each piece
     /// is in one request alone.
     pub(super) fn part_of(&self, memory: &Arc<Memory>, keep: impl Fn(usize) -> bool) -> Self {
-        let pieces = self.pieces.select(&keep);
+        self.part_in(Pieces::default(), memory, keep)
+    }
+
+    /// The same, in the memory of an empty buffer.
+    fn part_in(&self, buffer: Pieces, memory: &Arc<Memory>, keep: impl Fn(usize) -> bool) -> Self {
+        let pieces = self.pieces.select(buffer, &keep);
         let (mut parts, mut index) = (Vec::new(), 0);
         for part in &self.parts {
             let end = index + part.pieces as usize;
@@ -137,10 +142,16 @@ impl Finished {
         changed
     }
 
-    /// A request for each number, of the pieces that have it.
-    pub(super) fn by_number(&self, memory: &Arc<Memory>, numbers: &[u32]) -> Vec<Self> {
+    /// A request for each number, of the pieces that have it; `buffer` gives empty ones.
+    pub(super) fn by_number(
+        &self,
+        memory: &Arc<Memory>,
+        numbers: &[u32],
+        mut buffer: impl FnMut() -> Pieces,
+    ) -> Vec<Self> {
         let count = numbers.iter().max().map_or(0, |max| max + 1);
-        (0..count).map(|number| self.part_of(memory, |index| numbers.get(index) == Some(&number))).collect()
+        let mut part = |number| self.part_in(buffer(), memory, |index| numbers.get(index) == Some(&number));
+        (0..count).map(&mut part).collect()
     }
 
     /// Two requests of about half the records each, in order.
@@ -197,12 +208,12 @@ pub(super) mod tests {
     fn pieces_are_in_the_request_of_their_number() {
         let memory = Arc::new(Memory::new(1000, 1));
         let (whole, tickets) = finished(&memory, &["a", "b", "c", "d"], &[3, 1]);
-        let mut parts = whole.by_number(&memory, &[1, 0, 1, 2]);
+        let mut parts = whole.by_number(&memory, &[1, 0, 1, 2], Pieces::default);
         let bytes: Vec<&[u8]> = parts.iter().map(|part| part.pieces.bytes.as_slice()).collect();
         assert_eq!(bytes, [&b"b"[..], b"ac", b"d"]);
         parts.iter_mut().for_each(Finished::settle);
         assert!(tickets.iter().all(Ticket::is_settled));
-        assert!(whole.by_number(&memory, &[]).is_empty());
+        assert!(whole.by_number(&memory, &[], Pieces::default).is_empty());
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Running {
                 recoveries: AtomicU64::new(0),
                 doubts: Arc::default(),
                 refused_said: Mutex::default(),
+                apart: tokio::sync::Mutex::default(),
                 ended: watching_end.clone(),
                 spool: spool.is_some().then(Arc::default),
                 dead_letters: dead_letters.clone(),

@@ -13,7 +13,7 @@ use super::spare::Spare;
 use super::spooling::{SpoolSettings, SpoolShared, Spooling};
 use super::verdict::VerdictLimits;
 use crate::config::{OnFull, RetryLimit};
-use crate::output::{Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
+use crate::output::{Apart, Limits, Needs, Outcome, Output, Pieces, Refusal, Request};
 use crate::record::{Batch, Counts, Ticket};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
@@ -29,9 +29,16 @@ struct Scripted {
     bodies: Mutex<Vec<(String, Instant)>>,
     ordered: bool,
     late_max: Option<Duration>,
+    /// Pieces share no request until so many were sent, and whether others wait for that.
+    apart: Option<(usize, bool)>,
 }
 
 impl Output for Scripted {
+    fn apart(&self, _key: &str, pieces: &Pieces) -> Option<Apart> {
+        let (until, others_wait) = self.apart.filter(|_| pieces.list.len() > 1)?;
+        let requests = (0..pieces.list.len() as u32).collect();
+        (lock(&self.bodies).len() < until).then_some(Apart { requests, others_wait })
+    }
     fn late_max(&self) -> Option<Duration> {
         self.late_max
     }
@@ -56,7 +63,10 @@ impl Output for Scripted {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Outcome> {
         lock(&self.bodies).push((String::from_utf8_lossy(&request.body).into_owned(), Instant::now()));
         let answer = lock(&self.answers).pop_front().unwrap_or(Outcome::Delivered);
-        Box::pin(async { answer })
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            answer
+        })
     }
 }
 
@@ -113,6 +123,7 @@ fn scene_of(output: Scripted, retry_limit: RetryLimit) -> Scene {
         recoveries: AtomicU64::new(0),
         doubts: Arc::default(),
         refused_said: Mutex::default(),
+        apart: tokio::sync::Mutex::default(),
         spool: None,
         dead_letters: None,
         input_names: Arc::from(vec!["tail.0".to_owned()]),
@@ -191,6 +202,18 @@ async fn only_what_the_destination_names_is_sent_again() {
     scene.deliver(request).await;
     assert_eq!(scene.bodies(), ["abcde", "bd", "b"]);
     assert_eq!(scene.settled(&tickets), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_apart_until_others_are_answered_waits_for_them() {
+    for (others_wait, expect) in [(true, &["a", "b", "cd"][..]), (false, &["a", "c", "b", "d"])] {
+        let scene = scene_of(Scripted { apart: Some((2, others_wait)), ..Scripted::default() }, RetryLimit::Unlimited);
+        let ((one, mut tickets), (two, more)) = (scene.request(&["a", "b"]), scene.request(&["c", "d"]));
+        tokio::join!(scene.deliver(one), scene.deliver(two));
+        assert_eq!(scene.bodies(), expect, "others wait: {others_wait}");
+        tickets.extend(more);
+        assert_eq!(scene.settled(&tickets), (4, 0, 0));
+    }
 }
 
 #[tokio::test]

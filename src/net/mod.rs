@@ -37,4 +37,4 @@ pub use options::{ClientOptions, SourceAddress, TlsVersion};
 pub use proxy::{ProxyEnvironment, ProxyUrl};
 pub use sha256::{Hash, LANES, Message, has_lanes, sha256, sha256_together};
 pub use sign::{Signature, sign};
-pub use snappy::snappy;
+pub use snappy::{Snappy, snappy};

@@ -23,6 +23,7 @@ use crate::record::{Batch, SourceDraft};
 use crate::state::State;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +140,15 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// Pieces that must not share a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// The request of each piece, by number.
+    pub requests: Vec<u32>,
+    /// Once these are answered, others may share one: they wait until then.
+    pub others_wait: bool,
+}
+
 /// A destination.
 pub trait Output: Send + Sync {
     /// What one request may hold.
@@ -213,13 +223,21 @@ pub trait Output: Send + Sync {
     fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
         piece
     }
+    /// A piece as it stands in a dead letter.
+    fn letter<'a>(&self, piece: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self.bare(piece))
+    }
+    /// The piece of a dead letter.
+    fn piece_of<'a>(&self, letter: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Borrowed(letter)
+    }
     /// Are these pieces sent as they stand? Then [`body`](Self::body) writes only what goes around them: megabytes that are not copied.
     fn sends_pieces(&self, _pieces: &Pieces) -> bool {
         false
     }
-    /// The request that each piece is to be sent in, by number, where they must not share one for now; empty: they may.
-    fn apart(&self, _pieces: &Pieces) -> Vec<u32> {
-        Vec::new()
+    /// How pieces are to be sent that must not share a request for now; `None`: they may.
+    fn apart(&self, _key: &str, _pieces: &Pieces) -> Option<Apart> {
+        None
     }
     /// Frames and compresses the pieces.
     fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>);

@@ -37,12 +37,12 @@ pub struct Pieces {
     common: Vec<Common>,
     /// The texts of all commons, one after the other.
     common_bytes: Vec<u8>,
-    /// What pieces begin with whose common text stands [behind](Place::Behind) that.
-    fronts: Vec<u8>,
     /// Neighbours that have the same text in common.
     runs: Vec<Run>,
     /// Bytes that they would have more if all was written out.
     saved: usize,
+    /// Bytes of those that a body has as well.
+    repeated: usize,
 }
 
 /// How full a request is, as its destination counts.
@@ -54,7 +54,7 @@ pub struct Filled {
     pub entries: usize,
     /// No more fits.
     pub full: bool,
-    /// First and last time, in whatever unit: requests of one key whose times do not overlap may be under way at once.
+    /// First and last time, in whatever unit, of these and those that were left out since: requests of one key whose times do not overlap may be under way at once.
     pub times: Option<(i64, i64)>,
     /// No entry is older than the one before it.
     pub ascending: bool,
@@ -63,9 +63,9 @@ pub struct Filled {
 /// Where in a piece the text stands that it has in common with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Behind a beginning of so many bytes; those of neighbours are kept together, apart from [`Pieces::bytes`].
-    Behind(u32),
-    /// So many bytes before its end.
+    /// In front; a body has it once for all of them.
+    Once,
+    /// So many bytes before its end, in a body as well.
     Before(u32),
 }
 
@@ -86,8 +86,6 @@ struct Run {
     start: u32,
     end: u32,
     common: CommonId,
-    /// Where the beginnings of its pieces are.
-    fronts: u32,
 }
 
 /// A piece as it stands: its text is these three, one behind the other.
@@ -99,8 +97,6 @@ pub struct Parts<'p> {
     pub common: &'p [u8],
     /// Its own, behind that.
     pub back: &'p [u8],
-    /// Two of one number have the same in common.
-    pub id: Option<CommonId>,
 }
 
 impl Parts<'_> {
@@ -114,8 +110,6 @@ impl Parts<'_> {
 pub struct Neighbours<'p> {
     /// What they have in common; empty for nothing.
     pub common: &'p [u8],
-    /// What they begin with, each with as many bytes, one behind the other, if their common text stands [behind](Place::Behind) that.
-    pub fronts: &'p [u8],
     id: Option<CommonId>,
     place: Place,
     bytes: &'p [u8],
@@ -130,6 +124,11 @@ impl<'p> Neighbours<'p> {
         self.list.len()
     }
 
+    /// What stands of all of them in [`Pieces::bytes`], one behind the other.
+    pub fn all_own(&self) -> &'p [u8] {
+        self.list.last().map_or(&[], |last| &self.bytes[self.start..last.end as usize])
+    }
+
     /// What stands of each of them in [`Pieces::bytes`].
     #[inline]
     pub fn own(&self) -> impl Iterator<Item = &'p [u8]> + use<'p> {
@@ -142,17 +141,13 @@ impl<'p> Neighbours<'p> {
 
     /// Each of them.
     pub fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
-        let Self { common, id, place, mut fronts, .. } = *self;
+        let Self { common, place, .. } = *self;
         self.own().map(move |own| {
             let (front, back) = match place {
-                Place::Behind(bytes) => {
-                    let (front, rest) = fronts.split_at(bytes as usize);
-                    fronts = rest;
-                    (front, own)
-                }
+                Place::Once => (&[][..], own),
                 Place::Before(bytes) => own.split_at(own.len().saturating_sub(bytes as usize)),
             };
-            Parts { front, common, back, id }
+            Parts { front, common, back }
         })
     }
 }
@@ -166,13 +161,13 @@ impl Pieces {
     /// Bytes of memory it holds.
     pub fn held_bytes(&self) -> usize {
         let lists = self.list.capacity() * size_of::<Piece>() + self.runs.capacity() * size_of::<Run>();
-        let bytes = self.bytes.capacity() + self.common_bytes.capacity() + self.fronts.capacity();
+        let bytes = self.bytes.capacity() + self.common_bytes.capacity();
         bytes + self.common.capacity() * size_of::<Common>() + lists
     }
 
     /// Bytes of all texts.
     pub fn text_bytes(&self) -> usize {
-        self.bytes.len() + self.fronts.len() + self.saved
+        self.bytes.len() + self.saved
     }
 
     /// Bytes of the sources that it stands for.
@@ -187,14 +182,18 @@ impl Pieces {
         self.filled = Filled::default();
         self.common.clear();
         self.common_bytes.clear();
-        self.fronts.clear();
         self.runs.clear();
-        self.saved = 0;
+        (self.saved, self.repeated) = (0, 0);
+    }
+
+    /// Bytes of a body of them.
+    pub fn body_bytes(&self) -> usize {
+        self.bytes.len() + self.repeated
     }
 
     /// Is it time to send them?
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.filled.full || self.text_bytes() >= limits.bytes_max || self.list.len() >= limits.records_max
+        self.filled.full || self.body_bytes() >= limits.bytes_max || self.list.len() >= limits.records_max
     }
 
     /// Adds what was appended to the bytes since the last piece.
@@ -217,19 +216,20 @@ impl Pieces {
         CommonId(self.common.len() as u32 - 1)
     }
 
-    /// As [`add`](Self::add), with a text that [`common`](Self::common) gave a number; with the `front` that stands before that, as many
-    /// bytes as [`Place::Behind`] says, or none.
+    /// As [`add`](Self::add), with a text that [`common`](Self::common) gave a number.
     #[inline]
-    pub fn add_with(&mut self, common: CommonId, front: &[u8], source_bytes: u32) {
+    pub fn add_with(&mut self, common: CommonId, source_bytes: u32) {
         let number = self.list.len() as u32;
         self.add(source_bytes);
-        let Common { start, end, .. } = self.common[common.0 as usize];
+        let Common { place, start, end } = self.common[common.0 as usize];
         self.saved += (end - start) as usize;
+        if place != Place::Once {
+            self.repeated += (end - start) as usize;
+        }
         match self.runs.last_mut() {
             Some(run) if run.end == number && run.common == common => run.end += 1,
-            _ => self.runs.push(Run { start: number, end: number + 1, common, fronts: self.fronts.len() as u32 }),
+            _ => self.runs.push(Run { start: number, end: number + 1, common }),
         }
-        self.fronts.extend_from_slice(front);
     }
 
     /// All pieces, in their order.
@@ -255,14 +255,11 @@ impl Pieces {
     /// Neighbours that are of one run, or of none.
     fn some(&self, pieces: Range<usize>, run: Option<&Run>) -> Neighbours<'_> {
         let start = pieces.start.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
-        let (bytes, first, list) = (self.bytes.as_slice(), pieces.start, &self.list[pieces]);
-        let none = Neighbours { common: &[], fronts: &[], id: None, place: Place::Before(0), bytes, start, list };
-        let Some(Run { common: id, fronts, start: run_start, .. }) = run.copied() else { return none };
+        let (bytes, list) = (self.bytes.as_slice(), &self.list[pieces]);
+        let none = Neighbours { common: &[], id: None, place: Place::Before(0), bytes, start, list };
+        let Some(Run { common: id, .. }) = run.copied() else { return none };
         let Common { place, start, end } = self.common[id.0 as usize];
-        let front_bytes = if let Place::Behind(bytes) = place { bytes as usize } else { 0 };
-        let fronts = fronts as usize + (first - run_start as usize) * front_bytes;
-        let fronts = &self.fronts[fronts..fronts + list.len() * front_bytes];
-        Neighbours { common: &self.common_bytes[start as usize..end as usize], fronts, id: Some(id), place, ..none }
+        Neighbours { common: &self.common_bytes[start as usize..end as usize], id: Some(id), place, ..none }
     }
 
     /// All texts, one behind the other.
@@ -286,24 +283,20 @@ impl Pieces {
         Cow::Owned(text)
     }
 
-    /// The pieces that `keep` says yes to, by their number, in order.
-    pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
-        let (mut selected, mut number) = (Self::default(), 0);
+    /// The pieces that `keep` says yes to, by their number, in order; `selected` is empty, and its memory is used.
+    pub fn select(&self, mut selected: Self, keep: impl Fn(usize) -> bool) -> Self {
+        let mut number = 0;
+        selected.filled.times = self.filled.times;
         for some in self.neighbours() {
             let mut common = None;
-            for (parts, piece) in some.parts().zip(some.list) {
+            for (own, piece) in some.own().zip(some.list) {
                 if keep(number) {
-                    let Parts { front, back, .. } = parts;
+                    selected.bytes.extend_from_slice(own);
                     if some.id.is_none() {
-                        selected.bytes.extend_from_slice(front);
-                        selected.bytes.extend_from_slice(back);
                         selected.add(piece.source_bytes);
                     } else {
                         let common = *common.get_or_insert_with(|| selected.common(some.place, some.common));
-                        let (apart, own) = if some.fronts.is_empty() { (&[][..], front) } else { (front, &[][..]) };
-                        selected.bytes.extend_from_slice(own);
-                        selected.bytes.extend_from_slice(back);
-                        selected.add_with(common, apart, piece.source_bytes);
+                        selected.add_with(common, piece.source_bytes);
                     }
                 }
                 number += 1;
@@ -378,25 +371,24 @@ mod tests {
             return pieces.add(1);
         };
         let id = pieces.common(place, text.as_bytes());
-        let (front, own) = own.split_at(if let Place::Behind(bytes) = place { bytes as usize } else { 0 });
         pieces.bytes.extend_from_slice(own.as_bytes());
-        pieces.add_with(id, front.as_bytes(), 1);
+        pieces.add_with(id, 1);
     }
 
     #[test]
     fn a_text_has_what_is_common_in_its_place() {
         let mut pieces = Pieces::default();
-        add(&mut pieces, "ab", Some((Place::Behind(1), "X")));
-        add(&mut pieces, "cd", Some((Place::Behind(1), "X")));
+        add(&mut pieces, "ab", Some((Place::Once, "X")));
+        add(&mut pieces, "cd", Some((Place::Once, "X")));
         add(&mut pieces, "e", None);
-        add(&mut pieces, "fg", Some((Place::Behind(1), "X")));
+        add(&mut pieces, "fg", Some((Place::Once, "X")));
         add(&mut pieces, "hi}", Some((Place::Before(1), "YY")));
         add(&mut pieces, "", Some((Place::Before(9), "Z")));
-        assert_eq!(texts(&pieces), ["aXb", "cXd", "e", "fXg", "hiYY}", "Z"]);
+        assert_eq!(texts(&pieces), ["Xab", "Xcd", "e", "Xfg", "hiYY}", "Z"]);
         assert_eq!((pieces.common.len(), pieces.runs.len()), (3, 4), "neighbours share");
-        assert_eq!(pieces.text_bytes(), 16);
+        assert_eq!((pieces.text_bytes(), pieces.body_bytes()), (16, 13));
         let whole = pieces.written_out().expect("something is common");
-        assert_eq!(whole.bytes, b"aXbcXdefXghiYY}Z");
+        assert_eq!(whole.bytes, b"XabXcdeXfghiYY}Z");
         assert_eq!((texts(&whole), whole.written_out().is_none()), (texts(&pieces), true));
         pieces.clear();
         assert_eq!((pieces.text_bytes(), pieces.written_out().is_none()), (0, true));
@@ -410,13 +402,11 @@ mod tests {
             let mut pieces = Pieces::default();
             let mut expect = Vec::new();
             for (own, common) in &list {
-                let short = own.len() as u32;
-                let place = |at: u32, behind: bool| if behind { Place::Behind(at.min(short)) } else { Place::Before(at) };
-                add(&mut pieces, own, common.as_ref().map(|(text, at, behind)| (place(*at, *behind), text.as_str())));
+                let place = |at: u32, once: bool| if once { Place::Once } else { Place::Before(at) };
+                add(&mut pieces, own, common.as_ref().map(|(text, at, once)| (place(*at, *once), text.as_str())));
                 let mut text = own.clone();
-                if let Some((common, at, behind)) = common {
-                    let at = (*at as usize).min(own.len());
-                    text.insert_str(if *behind { at } else { own.len() - at }, common);
+                if let Some((common, at, once)) = common {
+                    text.insert_str(if *once { 0 } else { own.len().saturating_sub(*at as usize) }, common);
                 }
                 expect.push(text);
             }
@@ -427,8 +417,8 @@ mod tests {
             proptest::prop_assert_eq!(&bytes, all.as_bytes());
             proptest::prop_assert_eq!(pieces.text_bytes(), bytes.len());
             let odd: Vec<_> = expect.iter().skip(1).step_by(2).cloned().collect();
-            proptest::prop_assert_eq!(texts(&pieces.select(|number| number % 2 == 1)), odd);
-            proptest::prop_assert_eq!(pieces.select(|_| true).text_bytes(), bytes.len());
+            proptest::prop_assert_eq!(texts(&pieces.select(Pieces::default(), |number| number % 2 == 1)), odd);
+            proptest::prop_assert_eq!(pieces.select(Pieces::default(), |_| true).text_bytes(), bytes.len());
             proptest::prop_assert_eq!(pieces.written_out().map_or(bytes.clone(), |whole| whole.bytes), bytes);
         });
     }

@@ -10,8 +10,7 @@
 //! (Loki 3: `pkg/validation/validate.go`, `pkg/ingester/stream.go`.)
 
 use super::asked::{Asked, Labels};
-use super::body::entries;
-use super::piece::Entry;
+use super::piece::{Entry, entries};
 use crate::output::{Outcome, Pieces, Refusal, endpoint};
 use crate::record::time::{Rfc3339, days_from_civil};
 use http::HeaderMap;
@@ -261,7 +260,7 @@ fn go_time(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::piece::{push_labels, time};
+    use super::super::piece::push;
     use super::*;
 
     const AT: i64 = 1_709_287_200 * SECOND;
@@ -272,15 +271,13 @@ mod tests {
         let (web, db) = (r#"{"job":"x","app":"w\"eb"}"#, r#"{"app":"db"}"#);
         let long = "l".repeat(100);
         for (labels, metadata, time_ns, line) in [
-            (web, "", AT + 5, "a"),
-            (db, "", AT, "b"),
-            (web, r#"{"pod":"web-1","n":"1"}"#, AT + 10 * SECOND, "c"),
-            (db, "", AT + 3600 * SECOND, "d"),
-            (web, "", AT + 11 * SECOND, &long),
+            (web, &[][..], AT + 5, "a"),
+            (db, &[], AT, "b"),
+            (web, &[("pod", "web-1"), ("n", "1")], AT + 10 * SECOND, "c"),
+            (db, &[], AT + 3600 * SECOND, "d"),
+            (web, &[], AT + 11 * SECOND, &long),
         ] {
-            pieces.bytes.extend_from_slice(&time(time_ns));
-            push_labels(&mut pieces.bytes, labels.as_bytes(), metadata.as_bytes());
-            pieces.bytes.extend_from_slice(line.as_bytes());
+            push(&mut pieces.bytes, labels, metadata, time_ns, line);
             pieces.add(1);
         }
         pieces
@@ -386,10 +383,9 @@ mod tests {
     #[test]
     fn an_answer_of_many_errors_is_read_in_a_moment() {
         let (mut pieces, mut text) = (Pieces::default(), String::new());
-        let metadata = r#"{"pod":"web-1","trace":"0123456789abcdef"}"#;
+        let metadata = [("pod", "web-1"), ("trace", "0123456789abcdef")];
         for n in 0..5000 {
-            pieces.bytes.extend_from_slice(&time(AT + n));
-            push_labels(&mut pieces.bytes, format!("{{\"app\":\"a{n}\"}}").as_bytes(), metadata.as_bytes());
+            push(&mut pieces.bytes, &format!("{{\"app\":\"a{n}\"}}"), &metadata, AT + n, "");
             pieces.add(1);
             text += &format!(
                 "stream '{{app=\"a{n}\", service_name=\"a{n}\"}}' has structured metadata too large: '{}' bytes, limit: '8' bytes\n",

@@ -1,7 +1,7 @@
 //! A request as an answer to it is held against: its entries, and those of each stream.
 
-use super::body::entries;
-use super::piece::Entry;
+use super::entry;
+use super::piece::{Entry, entries};
 use crate::output::Pieces;
 use crate::record::json_read;
 use regex::{Captures, Regex};
@@ -53,9 +53,11 @@ impl<'p> Asked<'p> {
         let mut sizes = HashMap::new();
         for entry in &self.entries {
             sizes.entry(entry.metadata).or_insert_with(|| {
-                let members = members(entry.metadata);
-                let text = |(name, value): (&String, &Value)| name.len() + value.as_str().map_or(0, str::len);
-                MetadataSize { bytes: members.iter().map(text).sum(), count: members.len() }
+                let add = |size: MetadataSize, (name, value): (&[u8], &[u8])| MetadataSize {
+                    bytes: size.bytes + name.len() + value.len(),
+                    count: size.count + 1,
+                };
+                entry::pairs(entry.metadata).fold(MetadataSize::default(), add)
             });
         }
         sizes
@@ -78,8 +80,9 @@ impl Labels {
 
     /// As a piece has them.
     fn of(json: &[u8]) -> Self {
+        let members: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
         let label = |(name, value): (String, Value)| (name, value.as_str().unwrap_or_default().to_owned());
-        Self(members(json).into_iter().map(label).collect())
+        Self(members.into_iter().map(label).collect())
     }
 
     /// Without what Loki adds.
@@ -94,8 +97,4 @@ fn unescaped(text: &str) -> String {
         Some(()) => String::from_utf8_lossy(&out).into_owned(),
         None => text.to_owned(),
     }
-}
-
-fn members(json: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(json).unwrap_or_default()
 }

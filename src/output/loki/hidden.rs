@@ -10,8 +10,8 @@
 //! Of streams beyond their number Loki refuses the last, so a new stream is the last where none of this is so.
 
 use super::body::{Stream, Summary, summaries};
-use super::lock;
-use crate::output::Pieces;
+use super::{lock, piece};
+use crate::output::{Apart, Neighbours, Pieces};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -29,9 +29,29 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Streams up to which those that are idle are not looked for.
 const STREAMS_MIN: usize = 1024;
 
-/// What is known of the streams of one output.
+/// Tenants up to which those that are idle are not looked for.
+const TENANTS_MIN: usize = 64;
+
+/// What is known of the streams of one output, by tenant: each has its own limits.
 #[derive(Debug, Default)]
-pub(super) struct Hidden(Mutex<Inner>);
+pub(super) struct Hidden(Mutex<Tenants>);
+
+#[derive(Debug, Default)]
+struct Tenants {
+    tenants: HashMap<Box<str>, Inner>,
+    /// How many there may be before the idle ones are looked for.
+    max: usize,
+}
+
+impl Tenants {
+    fn of(&mut self, tenant: &str, now: Instant) -> &mut Inner {
+        if self.tenants.len() >= self.max.max(TENANTS_MIN) && !self.tenants.contains_key(tenant) {
+            self.tenants.retain(|_, inner| !inner.is_idle(now));
+            self.max = self.tenants.len() * 2;
+        }
+        self.tenants.entry(tenant.into()).or_default()
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -73,16 +93,16 @@ impl Moment {
 }
 
 impl Hidden {
-    /// The request that each piece belongs to, by number, in their order; empty where all may share one.
-    pub(super) fn apart(&self, pieces: &Pieces, moment: Moment) -> Vec<u32> {
-        let inner = lock(&self.0);
-        if is_recent(pieces, moment) && !moment.is_before(inner.careful_until) && !moment.is_before(inner.quick_until) {
-            return Vec::new();
+    /// As [`Output::apart`](crate::output::Output::apart). Where streams are late, the first answers tell what Loki takes of them.
+    pub(super) fn apart(&self, tenant: &str, pieces: &Pieces, moment: Moment) -> Option<Apart> {
+        let mut tenants = lock(&self.0);
+        let inner = tenants.of(tenant, moment.now);
+        if inner.takes_all(pieces, moment) {
+            return None;
         }
-        let mut of_piece = Vec::with_capacity(pieces.list.len());
-        let streams = summaries(pieces, |stream| of_piece.push(stream as u32));
         let mut requests = 0;
-        let of_stream: Vec<u32> = streams
+        let oldest = inner.oldest_for_all(pieces, moment);
+        let of_stream: Vec<u32> = summaries(pieces, oldest, |_| {})
             .iter()
             .map(|stream| {
                 let may_be_refused = inner.may_be_refused(stream, moment);
@@ -91,40 +111,47 @@ impl Hidden {
             })
             .collect();
         if requests < 2 {
-            return Vec::new();
+            return None;
         }
-        of_piece.iter_mut().for_each(|number| *number = of_stream[*number as usize]);
-        of_piece
+        let mut requests = Vec::with_capacity(pieces.list.len());
+        summaries(pieces, oldest, |stream| requests.push(of_stream[stream]));
+        Some(Apart { requests, others_wait: inner.is_calm(moment) })
     }
 
     /// Puts the stream to the end that Loki is to tell of. They are about to be sent.
-    pub(super) fn last_is_told_of(&self, streams: &mut Vec<Stream<'_>>, moment: Moment) {
-        let inner = &mut *lock(&self.0);
-        let summaries: Vec<Summary<'_>> = streams.iter().map(Stream::summary).collect();
-        let indices = 0..streams.len();
-        let refused = indices.clone().filter(|at| inner.may_be_refused(&summaries[*at], moment));
-        let last = refused
-            .min_by_key(|at| summaries[*at].oldest)
-            .or_else(|| indices.clone().rfind(|at| inner.is_new(&summaries[*at], moment.now)))
-            .or_else(|| indices.max_by_key(|at| summaries[*at].bytes));
+    pub(super) fn last_is_told_of(&self, tenant: &str, streams: &mut Vec<Stream<'_>>, pieces: &Pieces, moment: Moment) {
+        let mut tenants = lock(&self.0);
+        let inner = tenants.of(tenant, moment.now);
+        let summaries = match inner.takes_all(pieces, moment) {
+            true => Vec::new(),
+            false => summaries(pieces, inner.oldest_for_all(pieces, moment), |_| {}),
+        };
+        let refused = summaries.iter().filter(|stream| inner.may_be_refused(stream, moment));
+        let refused = refused.min_by_key(|stream| stream.oldest).map(|stream| stream.labels);
+        let last = streams
+            .iter()
+            .position(|stream| Some(stream.labels) == refused)
+            .or_else(|| streams.iter().rposition(|stream| inner.is_new(stream.labels, moment.now)))
+            .or_else(|| (0..streams.len()).max_by_key(|at| streams[*at].bytes));
+        streams.iter().for_each(|stream| inner.send(stream, moment));
         if let Some(at) = last {
             let last = streams.remove(at);
             streams.push(last);
         }
-        summaries.iter().for_each(|stream| inner.send(stream, moment));
         inner.forget(moment.now);
     }
 
     /// Loki took a request.
-    pub(super) fn taken(&self, pieces: &Pieces, moment: Moment) {
-        if is_recent(pieces, moment) {
+    pub(super) fn taken(&self, tenant: &str, pieces: &Pieces, moment: Moment) {
+        let mut tenants = lock(&self.0);
+        let inner = tenants.of(tenant, moment.now);
+        if inner.oldest_for_all(pieces, moment).is_some() {
             return;
         }
-        let inner = &mut *lock(&self.0);
-        let streams = summaries(pieces, |_| {});
+        let streams = summaries(pieces, None, |_| {});
         let mut late = streams.iter().filter(|stream| inner.is_late(stream, moment));
         if let (Some(stream), None) = (late.next(), late.next()) {
-            let (hash, oldest) = (hash(stream), stream.oldest);
+            let (hash, oldest) = (hash(stream.labels), stream.oldest);
             if let Some(known) = inner.known.get_mut(&hash) {
                 known.takes = Some((oldest, moment.now + MINUTE));
             }
@@ -132,8 +159,9 @@ impl Hidden {
     }
 
     /// Loki refused something of a stream.
-    pub(super) fn refused(&self, now: Instant) {
-        let inner = &mut *lock(&self.0);
+    pub(super) fn refused(&self, tenant: &str, now: Instant) {
+        let mut tenants = lock(&self.0);
+        let inner = tenants.of(tenant, now);
         inner.careful_until = Some(now + MINUTE);
         inner.generous_until = None;
         for known in inner.known.values_mut() {
@@ -143,41 +171,65 @@ impl Hidden {
     }
 }
 
-/// Is nothing of it late? Of what was taken out of a request that is not known.
-fn is_recent(pieces: &Pieces, moment: Moment) -> bool {
-    pieces.filled.times.is_some_and(|(oldest, _)| !moment.is_late(oldest))
-}
-
-fn hash(stream: &Summary<'_>) -> u64 {
-    xxh3_64(stream.labels)
+fn hash(labels: &[u8]) -> u64 {
+    xxh3_64(labels)
 }
 
 impl Inner {
+    /// Can a stream be refused for its time only?
+    fn is_calm(&self, moment: Moment) -> bool {
+        !moment.is_before(self.careful_until) && !self.has_limits(moment)
+    }
+
+    /// May a stream come to the usual limits?
+    fn has_limits(&self, moment: Moment) -> bool {
+        moment.is_before(self.quick_until) && !moment.is_before(self.generous_until)
+    }
+
+    /// Will Loki take all of it, as far as that can be told without a look at each entry?
+    fn takes_all(&self, pieces: &Pieces, moment: Moment) -> bool {
+        self.is_calm(moment) && self.oldest_for_all(pieces, moment).is_some()
+    }
+
+    /// A time that no entry is before, where no stream is late by it.
+    fn oldest_for_all(&self, pieces: &Pieces, moment: Moment) -> Option<i64> {
+        let (oldest, _) = pieces.filled.times?;
+        (!moment.is_late(oldest) || self.takes_late(pieces, oldest, moment)).then_some(oldest)
+    }
+
     fn may_be_refused(&self, stream: &Summary<'_>, moment: Moment) -> bool {
         moment.is_before(self.careful_until) || self.is_quick(stream, moment) || self.is_late(stream, moment)
     }
 
     fn is_quick(&self, stream: &Summary<'_>, moment: Moment) -> bool {
-        moment.is_before(self.quick_until)
-            && !moment.is_before(self.generous_until)
-            && self.known.get(&hash(stream)).is_some_and(|known| QUICK.contains(&known.ahead_at(moment.now)))
+        self.has_limits(moment)
+            && self.known.get(&hash(stream.labels)).is_some_and(|known| QUICK.contains(&known.ahead_at(moment.now)))
     }
 
     fn is_late(&self, stream: &Summary<'_>, moment: Moment) -> bool {
-        let oldest = stream.oldest;
-        let takes = || {
-            let takes = self.known.get(&hash(stream)).and_then(|known| known.takes);
-            takes.is_some_and(|(time_ns, until)| oldest >= time_ns && moment.now < until)
+        moment.is_late(stream.oldest) && !self.takes(stream.labels, stream.oldest, moment.now)
+    }
+
+    /// Did Loki take something as old of that stream a moment ago?
+    fn takes(&self, labels: &[u8], oldest: i64, now: Instant) -> bool {
+        let takes = self.known.get(&hash(labels)).and_then(|known| known.takes);
+        takes.is_some_and(|(time_ns, until)| oldest >= time_ns && now < until)
+    }
+
+    /// Did it of all streams of a request?
+    fn takes_late(&self, pieces: &Pieces, oldest: i64, moment: Moment) -> bool {
+        let takes_some = |some: Neighbours<'_>| {
+            piece::labels_of(some.common).is_some_and(|(labels, _)| self.takes(labels, oldest, moment.now))
         };
-        moment.is_late(oldest) && !takes()
+        pieces.neighbours().all(takes_some)
     }
 
-    fn is_new(&self, stream: &Summary<'_>, now: Instant) -> bool {
-        self.known.get(&hash(stream)).is_none_or(|known| now.duration_since(known.sent) >= IDLE)
+    fn is_new(&self, labels: &[u8], now: Instant) -> bool {
+        self.known.get(&hash(labels)).is_none_or(|known| now.duration_since(known.sent) >= IDLE)
     }
 
-    fn send(&mut self, stream: &Summary<'_>, Moment { now, .. }: Moment) {
-        let known = self.known.entry(hash(stream)).or_insert(Known { sent: now, ahead: 0.0, takes: None });
+    fn send(&mut self, stream: &Stream<'_>, Moment { now, .. }: Moment) {
+        let known = self.known.entry(hash(stream.labels)).or_insert(Known { sent: now, ahead: 0.0, takes: None });
         known.ahead = known.ahead_at(now) + stream.bytes as f64;
         known.sent = now;
         if QUICK.contains(&known.ahead) {
@@ -186,6 +238,10 @@ impl Inner {
             known.ahead = QUICK.end;
             self.generous_until = Some(now + MINUTE);
         }
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.known.values().all(|known| now.duration_since(known.sent) >= IDLE)
     }
 
     fn forget(&mut self, now: Instant) {
@@ -205,7 +261,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::super::body::streams;
-    use super::super::piece::{push_labels, time};
+    use super::super::piece::push;
     use super::*;
 
     const NOW_NS: i64 = 1_709_287_200_000_000_000;
@@ -215,9 +271,7 @@ mod tests {
     fn pieces(entries: &[(&str, i64, usize)]) -> Pieces {
         let mut pieces = Pieces::default();
         for (app, time_ns, bytes) in entries {
-            pieces.bytes.extend_from_slice(&time(*time_ns));
-            push_labels(&mut pieces.bytes, format!("{{\"app\":\"{app}\"}}").as_bytes(), b"");
-            pieces.bytes.resize(pieces.bytes.len() + bytes, b'x');
+            push(&mut pieces.bytes, &format!("{{\"app\":\"{app}\"}}"), &[], *time_ns, &"x".repeat(*bytes));
             pieces.add(1);
         }
         pieces
@@ -233,12 +287,16 @@ mod tests {
         /// The applications in the order in which they are sent.
         fn send(&self, seconds: u64, pieces: &Pieces) -> String {
             let mut streams = streams(pieces);
-            self.0.last_is_told_of(&mut streams, self.at(seconds));
+            self.0.last_is_told_of("", &mut streams, pieces, self.at(seconds));
             streams.iter().map(|stream| stream.labels[8] as char).collect()
         }
 
         fn apart(&self, seconds: u64, pieces: &Pieces) -> Vec<u32> {
-            self.0.apart(pieces, self.at(seconds))
+            self.0.apart("", pieces, self.at(seconds)).map_or(Vec::new(), |apart| apart.requests)
+        }
+
+        fn others_wait(&self, seconds: u64, pieces: &Pieces) -> Option<bool> {
+            self.0.apart("", pieces, self.at(seconds)).map(|apart| apart.others_wait)
         }
     }
 
@@ -252,16 +310,19 @@ mod tests {
         let (both, a) =
             (pieces(&[("a", OLD, 1), ("n", NOW_NS, 1), ("b", OLD + 1, 1), ("a", OLD, 1)]), pieces(&[("a", OLD, 1)]));
         assert_eq!(sender.apart(0, &both), [0, 0, 1, 0]);
+        assert_eq!(sender.others_wait(0, &both), Some(true));
         assert_eq!(sender.apart(0, &pieces(&[("a", OLD, 1), ("n", NOW_NS, 1)])), [0; 0], "one may be the last");
         assert_eq!(sender.send(0, &a), "a");
         assert_eq!(sender.apart(0, &both), [0, 0, 1, 0], "no answer yet");
-        sender.0.taken(&a, sender.at(0));
+        sender.0.taken("", &a, sender.at(0));
         assert_eq!(sender.apart(1, &both), [0; 0]);
+        assert!(sender.0.apart("other", &both, sender.at(1)).is_some(), "of another tenant nothing is known");
         assert_eq!(sender.send(1, &both), "anb", "of the others");
         assert_eq!(sender.apart(1, &pieces(&[("a", OLD - 1, 1), ("b", OLD, 1)])), [0, 1], "older still");
         assert_eq!(sender.apart(61, &both), [0, 0, 1, 0], "others may have written");
-        sender.0.refused(sender.at(1).now);
+        sender.0.refused("", sender.at(1).now);
         assert_eq!(sender.apart(2, &both), [0, 1, 2, 0], "any may be refused");
+        assert_eq!(sender.others_wait(2, &both), Some(false), "an answer would change nothing");
         assert_eq!(sender.apart(2, &pieces(&[("a", NOW_NS, 1), ("a", NOW_NS, 1)])), [0; 0]);
     }
 
@@ -280,7 +341,7 @@ mod tests {
             sender.send(0, &pieces(&[("a", NOW_NS, 1 << 20)]));
         }
         assert_eq!(sender.apart(0, &both), [0; 0], "Loki's limits are not the usual ones");
-        sender.0.refused(sender.at(0).now);
+        sender.0.refused("", sender.at(0).now);
         assert_eq!(sender.apart(0, &both), [0, 1], "or they are, after all");
     }
 

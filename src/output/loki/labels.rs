@@ -30,8 +30,9 @@ pub(super) struct Labels {
 /// What they come to for one record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Made {
-    /// JSON objects.
+    /// A JSON object.
     pub(super) labels: Vec<u8>,
+    /// Pairs, as entries have them.
     pub(super) metadata: Vec<u8>,
     /// Hash of the labels.
     pub(super) stream: u64,
@@ -119,9 +120,7 @@ impl Labels {
         if made.changed.is_some() {
             self.move_labels(labels, metadata, made.changed);
         }
-        if metadata.len() > 0 {
-            metadata.push_metadata(&mut made.metadata);
-        }
+        metadata.push_metadata(&mut made.metadata);
     }
 
     /// The labels that fit, and the one that there must be.

@@ -16,9 +16,11 @@
 mod answer;
 mod asked;
 mod body;
+mod entry;
 mod hidden;
 mod key_value;
 mod labels;
+mod letter;
 mod line;
 mod options;
 mod pairs;
@@ -28,9 +30,9 @@ mod streams;
 mod time;
 
 use super::endpoint::{self, Address, Head};
-use super::{CommonId, Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
+use super::{Apart, CommonId, Limits, Needs, Outcome, Output, OutputError, OutputPlugin, Pieces, Request, Start};
 use crate::config::{Report, Section};
-use crate::net::{Client, ClientOptions, Response, gzip, snappy};
+use crate::net::{Client, ClientOptions, Response, gzip};
 use crate::record::{Accessor, Batch, SourceDraft};
 use futures_util::future::BoxFuture;
 use hidden::{Hidden, Moment};
@@ -40,6 +42,7 @@ use labels::{Change, Labels, Scratch};
 use line::{Line, TextAlone};
 use options::{Compress, LokiOptions};
 use sources::{KINDS, Known, Sources};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -139,7 +142,7 @@ struct Loki {
     /// Taken once for the records of a batch that share a request.
     working: Mutex<Working>,
     hidden: Hidden,
-    /// The memory of the last bodies before compression.
+    /// The memory of the last bodies before gzip.
     scratch: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -203,18 +206,16 @@ impl Loki {
 
     /// What one stream is told, where nothing else is in the request, is no matter of the others either. Entries that are there already
     /// would use up what it may send, and no request of it would ever be taken as a whole.
-    fn of_its_stream(&self, outcome: Outcome, answer: &Response, pieces: &Pieces) -> Outcome {
+    fn of_its_stream(&self, outcome: Outcome, answer: &Response, key: &str, pieces: &Pieces) -> Outcome {
         let is_of_a_stream = answer::is_of_a_stream(answer.status, &answer.body);
         if is_of_a_stream {
-            self.hidden.refused(Instant::now());
+            self.hidden.refused(key, Instant::now());
         }
         if matches!(outcome, Outcome::Delivered) {
-            self.hidden.taken(pieces, moment());
+            self.hidden.taken(key, pieces, moment());
         }
         match outcome {
-            Outcome::Again { after, cause, message, lasting }
-                if is_of_a_stream && body::summaries(pieces, |_| {}).len() == 1 =>
-            {
+            Outcome::Again { after, cause, message, lasting } if is_of_a_stream && body::streams(pieces).len() == 1 => {
                 match answer::first_ignored(&answer.body, pieces) {
                     Some(first) => Outcome::Partly {
                         again: (first..pieces.list.len()).collect(),
@@ -256,25 +257,37 @@ impl Loki {
         let (oldest, newest) = pieces.filled.times.unwrap_or((time_ns, time_ns));
         pieces.filled.times = Some((oldest.min(time_ns), newest.max(time_ns)));
         let shared = kind.and_then(|kind| Some((kind, known.made(kind)?)));
-        let time = piece::time(time_ns);
-        let change = match shared {
+        let (made, common) = match shared {
             Some((kind, (made, text))) => {
-                let common = *common[kind].get_or_insert_with(|| pieces.common(piece::LABELS_AT, text));
-                self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
-                pieces.add_with(common, &time, source_bytes);
-                made.changed
+                (made, Some(*common[kind].get_or_insert_with(|| pieces.common(piece::LABELS_AT, text))))
             }
             None => {
-                let made = &scratch.made;
-                pieces.bytes.extend_from_slice(&time);
-                piece::push_labels(&mut pieces.bytes, &made.labels, &made.metadata);
-                self.line.push(&mut pieces.bytes, batch, record, *alone, &known.cleaned);
-                pieces.add(source_bytes);
-                made.changed
+                piece::push_labels(&mut pieces.bytes, &scratch.made.labels);
+                (&scratch.made, None)
             }
         };
-        if let Some(change) = change {
+        let line_len = batch.records[record].text.len as usize;
+        entry::push(&mut pieces.bytes, (&made.metadata, time_ns), line_len, |out| {
+            self.line.push(out, batch, record, *alone, &known.cleaned);
+        });
+        match common {
+            Some(common) => pieces.add_with(common, source_bytes),
+            None => pieces.add(source_bytes),
+        }
+        if let Some(change) = made.changed {
             self.count(change, changed);
+        }
+    }
+
+    fn push_gzip(&self, streams: &[body::Stream<'_>], bytes: usize, body: &mut Vec<u8>) {
+        let mut plain = lock(&self.scratch).pop().unwrap_or_default();
+        plain.clear();
+        plain.reserve(bytes);
+        body::push_json(streams, &mut plain);
+        gzip(u32::from(self.options.compress_level), &plain, body);
+        let mut kept = lock(&self.scratch);
+        if plain.capacity() <= SCRATCH_BYTES_MAX && kept.len() < SCRATCHES_MAX {
+            kept.push(plain);
         }
     }
 
@@ -365,31 +378,25 @@ impl Output for Loki {
         records.end
     }
 
-    fn apart(&self, pieces: &Pieces) -> Vec<u32> {
-        self.hidden.apart(pieces, moment())
+    fn letter<'a>(&self, piece: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Owned(letter::of_piece(piece))
     }
 
-    fn body(&self, _key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
+    fn piece_of<'a>(&self, letter: &'a [u8]) -> Cow<'a, [u8]> {
+        letter::to_piece(letter).map_or(Cow::Borrowed(letter), Cow::Owned)
+    }
+
+    fn apart(&self, key: &str, pieces: &Pieces) -> Option<Apart> {
+        self.hidden.apart(key, pieces, moment())
+    }
+
+    fn body(&self, key: &str, pieces: &Pieces, body: &mut Vec<u8>) {
         let mut streams = body::streams(pieces);
-        self.hidden.last_is_told_of(&mut streams, moment());
-        let mut plain = lock(&self.scratch).pop().unwrap_or_default();
-        plain.clear();
+        self.hidden.last_is_told_of(key, &mut streams, pieces, moment());
         match self.options.compress {
-            Compress::Snappy => {
-                plain.reserve(pieces.text_bytes());
-                body::push_protobuf(&mut streams, &mut plain);
-                snappy(&plain, body);
-            }
-            Compress::Gzip => {
-                plain.reserve(pieces.text_bytes());
-                body::push_json(&streams, &mut plain);
-                gzip(u32::from(self.options.compress_level), &plain, body);
-            }
+            Compress::Snappy => body::push_snappy(&streams, body),
+            Compress::Gzip => self.push_gzip(&streams, pieces.text_bytes(), body),
             Compress::None => body::push_json(&streams, body),
-        }
-        let mut kept = lock(&self.scratch);
-        if plain.capacity() <= SCRATCH_BYTES_MAX && kept.len() < SCRATCHES_MAX {
-            kept.push(plain);
         }
     }
 
@@ -418,7 +425,7 @@ impl Output for Loki {
             match self.client.send(crate::net::Request { method, url, headers, body }).await {
                 Ok(answer) => {
                     let outcome = answer::judge(answer.status, &answer.headers, &answer.body, pieces);
-                    self.of_its_stream(self.of_its_tenant(outcome), &answer, pieces)
+                    self.of_its_stream(self.of_its_tenant(outcome), &answer, &request.key, pieces)
                 }
                 Err(error) => endpoint::failed(&error),
             }

@@ -6,6 +6,7 @@
 //! $kubernetes['labels']['app']           the same, named kubernetes_labels_app
 //! ```
 
+use super::entry;
 use crate::config::{Report, Section};
 use crate::record::{Accessor, Batch, Found, Template, json, json_read};
 use serde_json::Value as Json;
@@ -251,12 +252,13 @@ impl Rendered {
 
     /// Appends all of them as structured metadata. For a name of nothing but `_` Loki fails the whole request.
     pub(super) fn push_metadata(&self, out: &mut Vec<u8>) {
-        let is_nameless = |name: &str| name.bytes().all(|byte| byte == b'_');
-        let pair = |index| {
+        for index in 0..self.len() {
             let (name, value) = self.get(index);
-            (if is_nameless(name) { Cow::Owned(format!("key{name}")) } else { Cow::Borrowed(name) }, value)
-        };
-        push_members((0..self.len()).map(pair), out);
+            match name.bytes().all(|byte| byte == b'_') {
+                true => entry::push_pair(out, format!("key{name}").as_bytes(), value.as_bytes()),
+                false => entry::push_pair(out, name.as_bytes(), value.as_bytes()),
+            }
+        }
     }
 }
 
@@ -298,8 +300,9 @@ mod tests {
         rendered.set_members(Found::Json(map.as_bytes()), false);
         let mut out = Vec::new();
         rendered.push_metadata(&mut out);
-        let expect = "{\"key_\":\"a\",\"key__\":\"b\",\"_x\":\"c\",\"_y\":\"d\u{fffd}\"}";
-        assert_eq!(String::from_utf8_lossy(&out), expect, "no name of underscores alone");
+        let expect = [("key_", "a"), ("key__", "b"), ("_x", "c"), ("_y", "d\u{fffd}")];
+        let expect = expect.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        assert_eq!(entry::pairs(&out).collect::<Vec<_>>(), expect, "no name of underscores alone");
         assert_eq!(shown(&rendered), r#"{"_":"a","__":"b","_x":"c","_y":"d?"}"#, "no value that was no text");
     }
 

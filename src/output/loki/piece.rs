@@ -2,196 +2,132 @@
 //! same for both wire formats.
 //!
 //! ```text
-//! nanoseconds since 1970 10 │ bytes of labels 4 │ bytes of metadata 4 │ {"app":"web"} │ {"pod":"web-1"} │ the line
+//! bytes of labels 4 │ {"app":"web"} │ entry (entry.rs)
 //! ```
-//! Numbers have seven bits a byte, the most significant first. So a piece is UTF-8, and can be read in a dead letter. What stands between
-//! the time and the line is the same for most neighbours: it is what pieces have in common ([`Pieces::common`]).
-//!
-//! [`Pieces::common`]: crate::output::Pieces::common
+//! The length has seven bits a byte, the most significant first. The labels are those of most neighbours, too: they are what pieces have
+//! in common ([`Pieces::common`]), and so the entries of neighbours stand one behind the other as they are sent.
 
-use crate::output::{CommonId, Parts, Place};
+use super::entry;
+use crate::output::{Neighbours, Pieces, Place};
+use std::borrow::Cow;
 
 const LENGTH: usize = 4;
-const TIME: usize = 10;
-/// The longest labels, and the longest metadata, that a piece can say.
-pub(super) const LENGTH_MAX: usize = (1 << (7 * LENGTH)) - 1;
 
 /// Where there are no labels: Loki wants one at least, and Fluent Bit gives this.
 pub(super) const DEFAULT_LABELS: &[u8] = b"{\"job\":\"fluent-bit\"}";
 
-/// An entry.
+/// An entry, with the labels of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<'p> {
     /// A JSON object of texts.
     pub(super) labels: &'p [u8],
-    /// The same; empty for none.
+    /// Pairs, as [`entry::push_pair`] writes them.
     pub(super) metadata: &'p [u8],
+    /// Nanoseconds since 1970.
     pub(super) time_ns: i64,
     /// UTF-8.
     pub(super) line: &'p [u8],
-    /// Labels and metadata are those of the piece before it.
-    pub(super) same: bool,
 }
 
-/// Where labels and metadata stand.
-pub(super) const LABELS_AT: Place = Place::Behind(TIME as u32);
+/// Where the labels stand.
+pub(super) const LABELS_AT: Place = Place::Once;
 
-/// What a piece begins with.
-#[inline]
-pub(super) fn time(time_ns: i64) -> [u8; TIME] {
-    septets(time_ns as u64)
-}
-
-/// Appends what stands between the time and the line.
-pub(super) fn push_labels(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8]) {
-    let metadata = if metadata.len() > LENGTH_MAX { &[] } else { metadata };
-    out.extend_from_slice(&septets::<LENGTH>(labels.len() as u64));
-    out.extend_from_slice(&septets::<LENGTH>(metadata.len() as u64));
+/// Appends what stands in front of an entry. Of labels that no length says nothing is left: they would be a quarter of a gigabyte.
+pub(super) fn push_labels(out: &mut Vec<u8>, labels: &[u8]) {
+    let labels = if labels.len() >> (7 * LENGTH) == 0 { labels } else { DEFAULT_LABELS };
+    let septet = |at: usize| (labels.len() >> (7 * (LENGTH - 1 - at))) as u8 & 0x7F;
+    out.extend_from_slice(&std::array::from_fn::<u8, LENGTH, _>(septet));
     out.extend_from_slice(labels);
-    out.extend_from_slice(metadata);
 }
 
-/// Reads pieces one after the other: labels and metadata are mostly those of the one before, and are taken over then.
-#[derive(Default)]
-pub(super) struct Reader<'p> {
-    /// What the last piece had in common with others.
-    common: Option<CommonId>,
-    /// All that stood between time and line, the labels in it, and the metadata.
-    between: &'p [u8],
-    labels: &'p [u8],
-    metadata: &'p [u8],
-}
-
-/// Labels and metadata of what [`push_labels`] wrote, and whatever stands behind them.
-pub(super) fn labels_of(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (lengths, rest) = text.split_first_chunk::<{ 2 * LENGTH }>()?;
-    let (labels_len, metadata_len) = (number(&lengths[..LENGTH])?, number(&lengths[LENGTH..])?);
-    let (labels, rest) = rest.split_at_checked(labels_len)?;
-    let (metadata, rest) = rest.split_at_checked(metadata_len)?;
-    Some((labels, metadata, rest))
-}
-
-/// The times of pieces, from what they begin with.
-pub(super) fn times(fronts: &[u8]) -> impl Iterator<Item = i64> {
-    fronts.as_chunks().0.iter().map(|front| time_of(front).unwrap_or_default() as i64)
-}
-
-impl<'p> Reader<'p> {
-    /// What a piece holds; of one that is none (a dead letter from elsewhere) all is the line.
-    #[inline]
-    pub(super) fn read(&mut self, piece: Parts<'p>) -> Entry<'p> {
-        self.parse(piece).unwrap_or_else(|| {
-            *self = Self::default();
-            Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: piece.front, same: false }
-        })
-    }
-
-    #[inline]
-    fn parse(&mut self, piece: Parts<'p>) -> Option<Entry<'p>> {
-        let (time, rest) = piece.front.split_first_chunk::<TIME>()?;
-        let time_ns = time_of(time)? as i64;
-        let (same, line) = match piece.id {
-            Some(id) if self.common == Some(id) => (true, piece.back),
-            Some(id) => {
-                self.set(piece.common)?;
-                self.common = Some(id);
-                (false, piece.back)
-            }
-            None if rest.starts_with(self.between) && !self.between.is_empty() => (true, &rest[self.between.len()..]),
-            None => {
-                self.set(rest)?;
-                self.common = None;
-                (false, &rest[self.between.len()..])
-            }
-        };
-        Some(Entry { labels: self.labels, metadata: self.metadata, time_ns, line, same })
-    }
-
-    /// Takes labels and metadata from what begins with them.
-    fn set(&mut self, text: &'p [u8]) -> Option<()> {
-        let (labels, metadata, rest) = labels_of(text)?;
-        *self = Self { between: &text[..text.len() - rest.len()], labels, metadata, ..*self };
-        Some(())
-    }
-}
-
-fn septets<const COUNT: usize>(number: u64) -> [u8; COUNT] {
-    std::array::from_fn(|at| (number >> (7 * (COUNT - 1 - at)).min(63)) as u8 & 0x7F)
-}
-
-fn number(septets: &[u8]) -> Option<usize> {
+/// The labels of what [`push_labels`] wrote, and what stands behind them.
+pub(super) fn labels_of(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = text.split_first_chunk::<LENGTH>()?;
     let add = |number: usize, septet: &u8| (*septet < 0x80).then(|| number << 7 | usize::from(*septet));
-    septets.iter().try_fold(0, add)
+    rest.split_at_checked(length.iter().try_fold(0, add)?)
 }
 
-/// The same of ten septets, eight of them at once: neighbours are pushed together, then pairs, then pairs of pairs.
-fn time_of(septets: &[u8; TIME]) -> Option<u64> {
-    let (first, last) = septets.split_first_chunk::<8>()?;
-    let eight = u64::from_be_bytes(*first);
-    if eight & 0x8080_8080_8080_8080 != 0 {
-        return None;
+/// Labels, and an entry as it is sent. Of a piece that is none (a dead letter from elsewhere) all is the line.
+pub(super) fn split(piece: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
+    let is_entry = |mut bytes: &[u8]| entry::take(&mut bytes).is_some() && bytes.is_empty();
+    match labels_of(piece) {
+        Some((labels, bytes)) if is_entry(bytes) => (labels, Cow::Borrowed(bytes)),
+        _ => {
+            let mut made = Vec::new();
+            entry::push(&mut made, (&[], 0), piece.len(), |out| out.extend_from_slice(piece));
+            (DEFAULT_LABELS, Cow::Owned(made))
+        }
     }
-    let two = eight & 0x007F_007F_007F_007F | (eight & 0x7F00_7F00_7F00_7F00) >> 1;
-    let four = two & 0x0000_3FFF_0000_3FFF | (two & 0x3FFF_0000_3FFF_0000) >> 2;
-    let all = four & 0x0FFF_FFFF | (four & 0x0FFF_FFFF_0000_0000) >> 4;
-    Some(all << 14 | number(last)? as u64)
+}
+
+/// The entries of all pieces.
+pub(super) fn entries(pieces: &Pieces) -> impl Iterator<Item = Entry<'_>> {
+    pieces.neighbours().flat_map(entries_of)
+}
+
+/// Those of neighbours.
+pub(super) fn entries_of<'p>(some: Neighbours<'p>) -> impl Iterator<Item = Entry<'p>> + use<'p> {
+    let common = labels_of(some.common).map(|(labels, _)| labels);
+    some.own().map(move |own| read(common, own))
+}
+
+fn read<'p>(common: Option<&'p [u8]>, own: &'p [u8]) -> Entry<'p> {
+    let fields = || {
+        let (labels, mut bytes) = common.map(|labels| (labels, own)).or_else(|| labels_of(own))?;
+        Some((labels, entry::take(&mut bytes).filter(|_| bytes.is_empty())?))
+    };
+    match fields() {
+        Some((labels, entry::Fields { metadata, time_ns, line })) => Entry { labels, metadata, time_ns, line },
+        None => Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: own },
+    }
+}
+
+/// Appends a piece of an entry, for tests.
+#[cfg(test)]
+pub(super) fn push(out: &mut Vec<u8>, labels: &str, pairs: &[(&str, &str)], time_ns: i64, line: &str) {
+    let mut metadata = Vec::new();
+    pairs.iter().for_each(|(name, value)| entry::push_pair(&mut metadata, name.as_bytes(), value.as_bytes()));
+    push_labels(out, labels.as_bytes());
+    entry::push(out, (&metadata, time_ns), line.len(), |out| out.extend_from_slice(line.as_bytes()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn alone(piece: &[u8]) -> Parts<'_> {
-        Parts { front: piece, common: &[], back: &[], id: None }
-    }
-
-    fn read(piece: &[u8]) -> Entry<'_> {
-        Reader::default().read(alone(piece))
-    }
-
-    fn push(out: &mut Vec<u8>, labels: &[u8], metadata: &[u8], time_ns: i64) {
-        out.extend_from_slice(&time(time_ns));
-        push_labels(out, labels, metadata);
+    fn alone(piece: &[u8]) -> Pieces {
+        let mut pieces = Pieces::default();
+        pieces.bytes.extend_from_slice(piece);
+        pieces.add(1);
+        pieces
     }
 
     #[test]
     fn what_is_written_is_read() {
-        proptest::proptest!(|(labels in "\\PC{0,300}", metadata in "\\PC{0,300}", line in "\\PC{0,40}", time_ns: i64)| {
-            let (labels, metadata, line) = (labels.as_bytes(), metadata.as_bytes(), line.as_bytes());
+        proptest::proptest!(|(labels in "\\PC{0,300}", value in "\\PC{0,300}", line in "\\PC{0,40}", time_ns: i64)| {
             let mut piece = Vec::new();
-            push(&mut piece, labels, metadata, time_ns);
-            piece.extend_from_slice(line);
-            proptest::prop_assert_eq!(read(&piece), Entry { labels, metadata, time_ns, line, same: false });
-            proptest::prop_assert!(std::str::from_utf8(&piece).is_ok());
-        });
-    }
-
-    #[test]
-    fn one_after_the_other_they_are_what_they_are_alone() {
-        let pair = proptest::prop_oneof!["[a-b]{0,3}", "[a-b]{90,91}"];
-        let entry = (pair.clone(), pair.clone(), pair, proptest::prelude::any::<i64>(), 0..8_u8);
-        proptest::proptest!(|(list in proptest::collection::vec(entry, 0..20))| {
-            let pieces: Vec<Vec<u8>> = list.iter().map(|(labels, metadata, line, time_ns, odd)| {
-                let mut piece = Vec::new();
-                push(&mut piece, labels.as_bytes(), metadata.as_bytes(), *time_ns);
-                piece.extend_from_slice(line.as_bytes());
-                match odd { 0 => line.clone().into_bytes(), 1 => piece[..piece.len() / 2].to_vec(), _ => piece }
-            }).collect();
-            let mut reader = Reader::default();
-            let mut last: Option<Entry<'_>> = None;
-            for piece in &pieces {
-                let (alone, entry) = (read(piece), reader.read(alone(piece)));
-                proptest::prop_assert_eq!(Entry { same: false, ..entry }, alone);
-                let is_same = last.is_some_and(|last| (last.labels, last.metadata) == (entry.labels, entry.metadata));
-                proptest::prop_assert!(!entry.same || is_same);
-                last = Some(entry);
-            }
+            push(&mut piece, &labels, &[("k", &value)], time_ns, &line);
+            let (read, mut metadata) = (alone(&piece), Vec::new());
+            entry::push_pair(&mut metadata, b"k", value.as_bytes());
+            let (labels, line) = (labels.as_bytes(), line.as_bytes());
+            let expect = Entry { labels, metadata: &metadata, time_ns, line };
+            proptest::prop_assert_eq!(entries(&read).collect::<Vec<_>>(), [expect]);
+            proptest::prop_assert_eq!(split(&piece), (labels, Cow::Borrowed(&piece[LENGTH + labels.len()..])));
         });
     }
 
     #[test]
     fn anything_else_is_a_line() {
-        proptest::proptest!(|(bytes: Vec<u8>)| { read(&bytes); });
-        assert_eq!(read(b"{\"log\":\"x\"}\n").line, b"{\"log\":\"x\"}\n");
+        proptest::proptest!(|(bytes: Vec<u8>)| {
+            let (labels, made) = split(&bytes);
+            let mut piece = Vec::new();
+            push_labels(&mut piece, labels);
+            piece.extend_from_slice(&made);
+            let (own, again) = (alone(&bytes), alone(&piece));
+            proptest::prop_assert_eq!(entries(&own).collect::<Vec<_>>(), entries(&again).collect::<Vec<_>>());
+        });
+        let letter = alone(b"{\"log\":\"x\"}\n");
+        let expect = Entry { labels: DEFAULT_LABELS, metadata: &[], time_ns: 0, line: b"{\"log\":\"x\"}\n" };
+        assert_eq!(entries(&letter).collect::<Vec<_>>(), [expect]);
     }
 }

@@ -73,7 +73,7 @@ impl Known {
 
     pub(super) fn keep(&mut self, kind: usize, made: &Made) {
         let mut common = Vec::new();
-        piece::push_labels(&mut common, &made.labels, &made.metadata);
+        piece::push_labels(&mut common, &made.labels);
         self.made[kind] = Some((made.clone(), common));
     }
 

@@ -1,7 +1,7 @@
 //! What is worked out once per source is what each record by itself would come to.
 
-use super::body::{entries, streams, summaries};
-use super::piece::Entry;
+use super::body::{Summary, push_json, streams, summaries};
+use super::piece::entries;
 use super::*;
 use crate::config::{Environment, Syntax, load_text};
 use crate::output::{OUTPUTS, OutputContext};
@@ -113,11 +113,15 @@ fn what_a_source_shares_is_what_each_record_has() {
                 loki(options).encode(&batch, record, &mut alone.bytes);
                 alone.add(batch.records[record].bytes);
             }
-            // How much of it is the same as before may be known of one and not of the other.
-            let alike = |entry: Entry<'_>| format!("{:?}", Entry { same: false, ..entry });
             for (own, other) in entries(&together).zip(entries(&alone)) {
-                proptest::prop_assert_eq!(alike(own), alike(other), "{:?}", options);
+                proptest::prop_assert_eq!(own, other, "{:?}", options);
             }
+            let json = |pieces: &Pieces| {
+                let mut json = Vec::new();
+                push_json(&streams(pieces), &mut json);
+                String::from_utf8(json)
+            };
+            proptest::prop_assert_eq!(json(&together), json(&alone), "{:?}", options);
             let texts: Vec<u8> = together.slices().flatten().copied().collect();
             proptest::prop_assert_eq!(&texts, &alone.bytes);
         }
@@ -135,9 +139,18 @@ fn every_entry_has_labels_and_is_sent_once() {
             let expect: Vec<i64> = batch.records.iter().map(|record| record.time_ns).collect();
             proptest::prop_assert_eq!(times, expect);
             let mut of_piece = Vec::new();
-            let summed = summaries(&pieces, |stream| of_piece.push(stream));
-            let listed: Vec<_> = streams(&pieces).iter().map(|stream| stream.summary()).collect();
-            proptest::prop_assert_eq!(format!("{summed:?}"), format!("{listed:?}"));
+            let summed = summaries(&pieces, None, |stream| of_piece.push(stream));
+            let labels_of = |summed: &[Summary<'_>]| summed.iter().map(|stream| stream.labels.to_vec()).collect::<Vec<_>>();
+            let listed = streams(&pieces);
+            proptest::prop_assert_eq!(labels_of(&summed), listed.iter().map(|stream| stream.labels).collect::<Vec<_>>());
+            let mut of_piece_too = Vec::new();
+            let quickly = summaries(&pieces, Some(i64::MIN), |stream| of_piece_too.push(stream));
+            proptest::prop_assert_eq!(&of_piece_too, &of_piece);
+            proptest::prop_assert_eq!(labels_of(&quickly), labels_of(&summed));
+            for (at, stream) in summed.iter().enumerate() {
+                let own = entries(&pieces).zip(&of_piece).filter(|(_, of)| **of == at);
+                proptest::prop_assert_eq!(own.map(|(entry, _)| entry.time_ns).min(), Some(stream.oldest));
+            }
             for (entry, stream) in entries(&pieces).zip(&of_piece) {
                 proptest::prop_assert_eq!(entry.labels, summed[*stream].labels);
             }
@@ -158,7 +171,9 @@ fn labels_metadata_and_lines() {
         shown += &format!("{}\n", options.join("\n"));
         for entry in entries(&encoded(&*loki(options), &batch)) {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            shown += &format!("  {} {} | {}\n", text(entry.labels), text(entry.metadata), text(entry.line));
+            let pairs = entry::pairs(entry.metadata).map(|(name, value)| format!(" {}={}", text(name), text(value)));
+            let pairs: String = pairs.collect();
+            shown += &format!("  {}{pairs} | {}\n", text(entry.labels), text(entry.line));
         }
     }
     insta::assert_snapshot!(shown);

@@ -221,7 +221,7 @@ impl Output for OpenSearch {
             let source_bytes = batch.records[record].bytes;
             if is_left_out {
                 let common = *common.get_or_insert_with(|| pieces.common(place, &batch.source.shared_json));
-                pieces.add_with(common, &[], source_bytes);
+                pieces.add_with(common, source_bytes);
             } else {
                 pieces.add(source_bytes);
             }

@@ -116,7 +116,7 @@ fn the_end_can_be_asked_for_while_it_waits_for_its_folder() {
     let start = Instant::now();
     second.signal(Signal::TERM);
     assert_eq!(second.wait(SOON).expect("it ends").code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]

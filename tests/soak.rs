@@ -125,7 +125,6 @@ fn node(admin: SocketAddr) -> Node {
     let spool = node.path("spool").display().to_string();
     node.service("storage.path", &spool)
         .service("storage.type", "filesystem")
-        .service("storage.min_free", "0%")
         .service("mem_limit", "1M")
         .service("grace", "2")
         .service("http_server", "on")

@@ -227,7 +227,7 @@ fn what_waited_in_the_spool_arrives_one_put_of_a_stream_at_a_time() {
     cloud.delay(Duration::from_millis(20));
     let options: &[&str] = &["storage.type: filesystem"];
     let inputs = [("a", "logs/a.log", options), ("b", "logs/b.log", options)];
-    let site = Site::new().service(&["flush: 100ms", "storage.path: spool", "storage.min_free: 0%"]).inputs(&inputs);
+    let site = Site::new().service(&["flush: 100ms", "storage.path: spool"]).inputs(&inputs);
     let running = start(site, &cloud, &[]);
     for batch in 0..10 {
         running.write("a.log", 0, batch * 50..batch * 50 + 50);

@@ -42,11 +42,16 @@ fn a_backlog_costs_hardly_more_puts_than_the_limits_ask_for() {
         fs::write(site.path(&format!("logs/{file}.log")), text).unwrap();
     }
     let running = start(site, &cloud, &["linger: 5s", "log_stream_prefix: n-"]);
-    assert!(cloud.wait_for(files as u64 * lines as u64, SOON * 3), "{:?}", cloud.counts().distinct);
+    let (begin, all) = (Instant::now(), files as u64 * lines as u64);
+    assert!(cloud.wait_for(all * 9 / 10, SOON * 3), "{:?}", cloud.counts().distinct);
+    // On a machine that does not fill them in this time the linger closes some, too.
+    let lingers = begin.elapsed().as_secs() as usize / 5;
+    assert!(cloud.wait_for(all, SOON * 3), "{:?}", cloud.counts().distinct);
     running.wait_delivered(OUTPUT.1, files as i64 * lines as i64);
     cloud.check();
     let (fewest, puts) = (fewest(&cloud), cloud.call_counts()["PutLogEvents"]);
-    assert!(puts * 100 <= fewest * 105, "{puts} puts, where {fewest} would do");
+    let most = fewest * 105 / 100 + lingers * files;
+    assert!(puts <= most, "{puts} puts, where {fewest} would do, in {lingers} times the linger");
 }
 
 /// 200 streams at five lines each linger, all of it five times as quick as with the defaults.

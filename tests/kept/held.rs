@@ -39,7 +39,7 @@ fn deleted_open(running: &Running) -> usize {
 #[test]
 fn the_oldest_are_given_up_and_the_newest_delivered() {
     let sink = Sink::start();
-    let running = with_deleted_files(&sink, &["storage.held_limit: 2M", "storage.min_free: 0%"]);
+    let running = with_deleted_files(&sink, &["storage.held_limit: 2M"]);
     // Two files fit below the limit.
     assert!(poll(SOON, || deleted_open(&running) == 2), "{}", running.agent.stderr());
     let metrics =

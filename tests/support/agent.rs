@@ -109,13 +109,13 @@ impl Agent {
     /// Asks it to end, as kubelet does, and waits until it has: its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
-        self.wait(Duration::from_secs(10)).and_then(|status| status.code())
+        self.wait(Duration::from_secs(30)).and_then(|status| status.code())
     }
 
     /// A page of its admin server, which may have asked for port 0.
     pub fn page(&self, path: &str) -> String {
         let mut port = None;
-        poll(Duration::from_secs(5), || {
+        poll(Duration::from_secs(30), || {
             port = self.listening_port();
             port.is_some()
         });

@@ -57,7 +57,9 @@ impl Node {
             ("rotate_wait", "1".into()),
         ];
         let tail = tail.map(|(key, value)| (key.to_owned(), value)).into();
-        let service = [("flush".to_owned(), "0.05".to_owned())].into();
+        // How full the disk is shall mean nothing.
+        let service = [("flush", "0.05"), ("storage.min_free", "0%")];
+        let service = service.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let node = Self { root, sink, service, tail, output: Options::new(), more: String::new() };
         fs::create_dir_all(node.path("containers")).unwrap();
         node

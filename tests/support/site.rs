@@ -58,10 +58,11 @@ impl Site {
         append(&self.path("logs").join(name), &numbered(file, records));
     }
 
-    /// The whole configuration.
+    /// The whole configuration. How full the disk is means nothing to it, but where the test says so.
     pub fn config(&self, outputs: &[String]) -> String {
+        let min_free = if self.service.contains("storage.min_free") { "" } else { "  storage.min_free: 0%\n" };
         format!(
-            "service:\n{}  state_dir: state\n  http_server: on\n  http_listen: 127.0.0.1\n  http_port: {}\npipeline:\n  inputs:\n{}  outputs:\n{}",
+            "service:\n{}{min_free}  state_dir: state\n  http_server: on\n  http_listen: 127.0.0.1\n  http_port: {}\npipeline:\n  inputs:\n{}  outputs:\n{}",
             self.service,
             self.admin.port(),
             self.inputs,

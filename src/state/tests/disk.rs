@@ -94,7 +94,7 @@ fn locked_by_another_program() {
             let begin = Instant::now();
             let error = state.commit(vec![put("/a", 1, settled), put("/b", 2, settled)]).unwrap_err();
             assert!(matches!(error, StateError::Locked { .. }), "{error}");
-            assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+            assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
         }
     });
     assert!(said.len() == 1 && said[0].contains("WARN") && said[0].contains("hint:"), "{said:?}");

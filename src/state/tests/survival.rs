@@ -24,7 +24,7 @@ fn positions_survive() {
     let state = open(folder.path());
     assert_eq!(state.positions("tail"), expect);
     assert!(state.positions("tai").is_empty() && state.positions("tail2").is_empty());
-    assert!(state.last_alive().unwrap().elapsed().unwrap() < Duration::from_secs(5));
+    assert!(state.last_alive().unwrap().elapsed().unwrap() < Duration::from_secs(60));
 }
 
 #[test]
@@ -137,6 +137,8 @@ fn a_late_database_does_not_make_new_rows_old() {
 
 #[test]
 fn a_commit_of_5000_rows_is_fast() {
+    // A usual machine takes a tenth of it; a statement a row without a transaction, many times.
+    const FAST: Duration = Duration::from_millis(500);
     let folder = TempDir::new().unwrap();
     let state = open(folder.path());
     let changes =
@@ -149,12 +151,12 @@ fn a_commit_of_5000_rows_is_fast() {
         let begin = Instant::now();
         state.commit(changes).unwrap();
         fastest = fastest.min(begin.elapsed());
-        if fastest < Duration::from_millis(100) {
+        if fastest < FAST {
             break;
         }
     }
     println!("5000 rows: {fastest:?}");
-    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+    assert!(fastest < FAST, "{fastest:?}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ use tokio::sync::MutexGuard;
 
 /// Wait between attempts when only a change of configuration helps: seldom, and not all agents at once.
 pub(super) const LASTING_WAIT: Duration = Duration::from_secs(30);
-/// How often a request that waits looks whether it belongs to the spool by now, or need not wait any longer.
+/// How often a request that waits looks whether it belongs to the spool by now, or need not wait any longer; how long it waits for what
+/// others are told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Refusals that follow each other sooner are not said, only counted.
 const SAY_REFUSED_EVERY: Duration = Duration::from_secs(1);
@@ -78,7 +79,10 @@ impl Delivery {
             match self.send(request, &mut alone).await {
                 Step::Done => {}
                 Step::Instead(parts) => parts.into_iter().rev().for_each(|part| todo.push_front(part)),
-                Step::Refused(request, refusal) => self.search(request, refusal, &mut search, &mut todo).await,
+                Step::Refused(request, refusal) => {
+                    alone = None;
+                    self.search(request, refusal, &mut search, &mut todo).await;
+                }
                 Step::Back(request) => {
                     unsent.back.append(&mut search.end());
                     unsent.back.push(request);
@@ -109,11 +113,13 @@ impl Delivery {
         if alone.is_none() && apart.as_ref().is_some_and(|apart| apart.others_wait) {
             *alone = tokio::select! {
                 alone = self.apart.lock() => Some(alone),
+                // Whoever it waits for has troubles of its own.
+                () = tokio::time::sleep(LOOK_EVERY) => None,
                 () = self.end_of_spooling_time(&finished) => return Step::Back(finished),
             };
             // Those it waited for may have been told enough.
             apart = self.lane.output.apart(&finished.key, &finished.pieces);
-            if apart.is_none() {
+            if !apart.as_ref().is_some_and(|apart| apart.others_wait) {
                 *alone = None;
             }
         }

@@ -142,7 +142,7 @@ impl Finished {
         changed
     }
 
-    /// A request for each number, of the pieces that have it; `buffer` gives empty ones.
+    /// A request for each number, of the pieces that have it; `buffer` gives empty ones, for parts that are large.
     pub(super) fn by_number(
         &self,
         memory: &Arc<Memory>,
@@ -150,7 +150,12 @@ impl Finished {
         mut buffer: impl FnMut() -> Pieces,
     ) -> Vec<Self> {
         let count = numbers.iter().max().map_or(0, |max| max + 1);
-        let mut part = |number| self.part_in(buffer(), memory, |index| numbers.get(index) == Some(&number));
+        let mut part = |number| {
+            let is_of_it = |own: &u32| *own == number;
+            let is_large = numbers.iter().copied().filter(|own| is_of_it(own)).count() > numbers.len() / 5;
+            let buffer = if is_large { buffer() } else { Pieces::default() };
+            self.part_in(buffer, memory, |index| numbers.get(index).is_some_and(is_of_it))
+        };
         (0..count).map(&mut part).collect()
     }
 

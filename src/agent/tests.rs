@@ -220,6 +220,21 @@ async fn what_is_apart_until_others_are_answered_waits_for_them() {
 }
 
 #[tokio::test]
+async fn nobody_waits_long_for_one_that_is_in_trouble() {
+    let answers = vec![Outcome::Again { after: None, cause: "http_500".into(), message: "no".into(), lasting: true }];
+    let output = Scripted { answers: Mutex::new(answers.into()), apart: Some((9, true)), ..Scripted::default() };
+    let scene = scene_of(output, RetryLimit::Unlimited);
+    let ((one, _), (two, tickets)) = (scene.request(&["a", "b"]), scene.request(&["c", "d"]));
+    tokio::select! {
+        biased;
+        _ = Arc::clone(&scene.delivery).deliver(one) => panic!("it waits for half a minute"),
+        () = scene.deliver(two) => {}
+    }
+    assert_eq!(scene.bodies(), ["a", "c", "d"]);
+    assert!(tickets.iter().all(Ticket::is_settled));
+}
+
+#[tokio::test]
 async fn what_is_refused_without_a_name_is_counted_and_not_sent_again() {
     let refused = vec![(1, refusal("too old"))];
     let unnamed = Some((2, refusal("too far behind")));

@@ -43,6 +43,7 @@ impl Compressor {
     fn append(&mut self, block: &[u8], out: &mut Vec<u8>) {
         // It fails for want of room, and beyond 4 GiB.
         let written = self.encoder.compress(block, &mut self.room).unwrap_or_default();
+        debug_assert!(written > 0, "there is room for a block");
         out.extend_from_slice(self.room[..written].get(varint_len(block.len())..).unwrap_or_default());
     }
 }

@@ -16,7 +16,7 @@ mod printed;
 mod stdout;
 mod strftime;
 
-pub use pieces::{CommonId, Filled, Neighbours, Parts, Piece, Pieces, Place};
+pub use pieces::{CommonId, Filled, Neighbours, Piece, Pieces, Place};
 
 use crate::config::{Environment, Opt, Report, Section, ServiceOptions};
 use crate::record::{Batch, SourceDraft};
@@ -219,7 +219,7 @@ pub trait Output: Send + Sync {
     fn bytes_when_full(&self, _pieces: &Pieces) -> usize {
         usize::MAX
     }
-    /// A piece without what joins it to the one before it, which stands in front: for people, and for what is kept for later.
+    /// A piece without what joins it to the one before it, which stands in front: for what is kept for later.
     fn bare<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
         piece
     }

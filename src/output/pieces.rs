@@ -8,7 +8,7 @@
 //! common   2 bytes before the end of the pieces 0 and 1: ,"kubernetes":{…}
 //! texts    {"log":"a","kubernetes":{…}}\n   {"log":"b","kubernetes":{…}}\n
 //! ```
-//! Whoever takes requests apart, or keeps them, gets the whole texts.
+//! Whoever keeps pieces gets the whole texts.
 
 use super::Limits;
 use bytes::Bytes;
@@ -41,8 +41,8 @@ pub struct Pieces {
     runs: Vec<Run>,
     /// Bytes that they would have more if all was written out.
     saved: usize,
-    /// Bytes of those that a body has as well.
-    repeated: usize,
+    /// Bytes that a body has more.
+    added: usize,
 }
 
 /// How full a request is, as its destination counts.
@@ -90,13 +90,13 @@ struct Run {
 
 /// A piece as it stands: its text is these three, one behind the other.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts<'p> {
+struct Parts<'p> {
     /// Its own, before what is common.
-    pub front: &'p [u8],
+    front: &'p [u8],
     /// What it has in common with others; empty for nothing.
-    pub common: &'p [u8],
+    common: &'p [u8],
     /// Its own, behind that.
-    pub back: &'p [u8],
+    back: &'p [u8],
 }
 
 impl Parts<'_> {
@@ -140,7 +140,7 @@ impl<'p> Neighbours<'p> {
     }
 
     /// Each of them.
-    pub fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
+    fn parts(&self) -> impl Iterator<Item = Parts<'p>> + use<'p> {
         let Self { common, place, .. } = *self;
         self.own().map(move |own| {
             let (front, back) = match place {
@@ -183,17 +183,19 @@ impl Pieces {
         self.common.clear();
         self.common_bytes.clear();
         self.runs.clear();
-        (self.saved, self.repeated) = (0, 0);
+        (self.saved, self.added) = (0, 0);
     }
 
     /// Bytes of a body of them.
     pub fn body_bytes(&self) -> usize {
-        self.bytes.len() + self.repeated
+        self.bytes.len() + self.added
     }
 
     /// Is it time to send them?
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.filled.full || self.body_bytes() >= limits.bytes_max || self.list.len() >= limits.records_max
+        // Written out, for a spool, they must not be many times as large.
+        let is_large = self.body_bytes() >= limits.bytes_max || self.text_bytes() / 4 >= limits.bytes_max;
+        self.filled.full || is_large || self.list.len() >= limits.records_max
     }
 
     /// Adds what was appended to the bytes since the last piece.
@@ -212,6 +214,9 @@ impl Pieces {
         }
         let start = self.common_bytes.len() as u32;
         self.common_bytes.extend_from_slice(text);
+        if place == Place::Once {
+            self.added += text.len();
+        }
         self.common.push(Common { place, start, end: self.common_bytes.len() as u32 });
         CommonId(self.common.len() as u32 - 1)
     }
@@ -224,7 +229,7 @@ impl Pieces {
         let Common { place, start, end } = self.common[common.0 as usize];
         self.saved += (end - start) as usize;
         if place != Place::Once {
-            self.repeated += (end - start) as usize;
+            self.added += (end - start) as usize;
         }
         match self.runs.last_mut() {
             Some(run) if run.end == number && run.common == common => run.end += 1,
@@ -233,7 +238,7 @@ impl Pieces {
     }
 
     /// All pieces, in their order.
-    pub fn parts(&self) -> impl Iterator<Item = Parts<'_>> {
+    fn parts(&self) -> impl Iterator<Item = Parts<'_>> {
         self.neighbours().flat_map(|some| some.parts())
     }
 
@@ -386,7 +391,19 @@ mod tests {
         add(&mut pieces, "", Some((Place::Before(9), "Z")));
         assert_eq!(texts(&pieces), ["Xab", "Xcd", "e", "Xfg", "hiYY}", "Z"]);
         assert_eq!((pieces.common.len(), pieces.runs.len()), (3, 4), "neighbours share");
-        assert_eq!((pieces.text_bytes(), pieces.body_bytes()), (16, 13));
+        assert_eq!((pieces.text_bytes(), pieces.body_bytes()), (16, 14));
+        let limits = |bytes_max| Limits { bytes_max, records_max: 99, linger: None, in_flight: 1, ordered: false };
+        assert_eq!([14, 15].map(|bytes_max| pieces.is_full(&limits(bytes_max))), [true, false]);
+        for _ in 0..40 {
+            add(&mut pieces, "", Some((Place::Once, "a long one")));
+        }
+        assert_eq!((pieces.text_bytes(), pieces.body_bytes()), (416, 24));
+        assert_eq!(
+            [104, 105].map(|bytes_max| pieces.is_full(&limits(bytes_max))),
+            [true, false],
+            "far more, written out"
+        );
+        pieces = pieces.select(Pieces::default(), |number| number < 6);
         let whole = pieces.written_out().expect("something is common");
         assert_eq!(whole.bytes, b"XabXcdeXfghiYY}Z");
         assert_eq!((texts(&whole), whole.written_out().is_none()), (texts(&pieces), true));

@@ -31,7 +31,8 @@ pub(super) struct Summary<'p> {
     pub(super) oldest: i64,
 }
 
-/// The same; `each` is told the stream of each piece. Where an `oldest` for all of them will do, most entries need no look.
+/// What a request holds of each stream, in the order of [`streams`]; `each` is told the stream of each piece. Where an `oldest` for all of
+/// them will do, most entries need no look.
 pub(super) fn summaries<'p>(pieces: &'p Pieces, oldest: Option<i64>, mut each: impl FnMut(usize)) -> Vec<Summary<'p>> {
     let mut list: Vec<Summary<'p>> = Vec::new();
     let (mut by_labels, mut last) = (HashMap::new(), 0);
@@ -140,6 +141,7 @@ pub(super) fn push_json(streams: &[Stream<'_>], out: &mut Vec<u8>) {
                 out.extend_from_slice(metadata.json(pairs));
                 out.push(b']');
             }
+            debug_assert!(entries.is_empty(), "what is in a stream are entries");
         }
         out.extend_from_slice(b"]}");
     }

@@ -109,7 +109,8 @@ pub(super) fn take<'e>(bytes: &mut &'e [u8]) -> Option<Fields<'e>> {
     let mut time = take_field(&mut rest, TIME)?;
     let seconds = take_number(&mut time, 1)?;
     let nanos = take_number(&mut time, 2).unwrap_or_default();
-    let time_ns = (seconds as i64).checked_mul(BILLION)?.checked_add(nanos.try_into().ok()?)?;
+    // The product alone may be too much for the first moments that there are.
+    let time_ns = i64::try_from(i128::from(seconds as i64) * i128::from(BILLION) + i128::from(nanos)).ok()?;
     let line = take_field(&mut rest, LINE)?;
     (time.is_empty() && rest.is_empty()).then_some(Fields { metadata, time_ns, line })
 }
@@ -243,6 +244,15 @@ mod tests {
             let texts: Vec<_> = texts.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
             proptest::prop_assert_eq!(texts, list);
         });
+    }
+
+    #[test]
+    fn the_first_and_the_last_moments_are_read() {
+        for time_ns in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+            let mut out = Vec::new();
+            push(&mut out, (&[], time_ns), 1, |out| out.push(b'x'));
+            assert_eq!(take(&mut &out[..]), Some(Fields { metadata: &[], time_ns, line: b"x" }));
+        }
     }
 
     #[test]

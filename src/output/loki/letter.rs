@@ -24,7 +24,8 @@ pub(super) fn to_piece(letter: &[u8]) -> Option<Vec<u8>> {
     let push: Value = serde_json::from_slice(letter).ok()?;
     let [stream] = push.get("streams")?.as_array()?.as_slice() else { return None };
     let [value] = stream.get("values")?.as_array()?.as_slice() else { return None };
-    let labels = stream.get("stream").filter(|labels| labels.is_object())?;
+    let are_texts = |labels: &Map<String, Value>| !labels.is_empty() && labels.values().all(Value::is_string);
+    let labels = stream.get("stream").filter(|labels| labels.as_object().is_some_and(are_texts))?;
     let time_ns = value.get(0)?.as_str()?.parse().ok()?;
     let line = value.get(1)?.as_str()?.as_bytes();
     let (none, mut metadata, mut piece) = (Map::new(), Vec::new(), Vec::new());
@@ -50,9 +51,8 @@ mod tests {
 
     #[test]
     fn a_letter_becomes_its_piece_again() {
-        let pair = ("[a-z]{1,9}", "\\PC{0,20}");
-        let maps =
-            (proptest::collection::btree_map("[a-z]{1,3}", "\\PC{0,20}", 1..4), proptest::collection::vec(pair, 0..2));
+        let map = |count| proptest::collection::btree_map("[a-z]{1,3}", "\\PC{0,20}", count);
+        let maps = (map(1..4), map(0..4));
         proptest::proptest!(|((labels, pairs) in maps, time_ns: i64, line in "\\PC{0,40}")| {
             let labels = serde_json::to_string(&labels).expect("JSON");
             let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -60,9 +60,14 @@ mod tests {
             piece::push(&mut piece, &labels, &pairs, time_ns, &line);
             proptest::prop_assert_eq!(to_piece(&of_piece(&piece)), Some(piece));
         });
-        for other in
-            ["", "{}", "{\"log\":\"x\"}\n", r#"{"streams":[]}"#, r#"{"streams":[{"stream":{},"values":[["x","y"]]}]}"#]
-        {
+        for other in [
+            "",
+            "{}",
+            "{\"log\":\"x\"}\n",
+            r#"{"streams":[]}"#,
+            r#"{"streams":[{"stream":{},"values":[["1","y"]]}]}"#,
+            r#"{"streams":[{"stream":{"a":1},"values":[["1","y"]]}]}"#,
+        ] {
             assert_eq!(to_piece(other.as_bytes()), None, "{other}");
         }
     }

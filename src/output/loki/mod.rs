@@ -395,7 +395,7 @@ impl Output for Loki {
         self.hidden.last_is_told_of(key, &mut streams, pieces, moment());
         match self.options.compress {
             Compress::Snappy => body::push_snappy(&streams, body),
-            Compress::Gzip => self.push_gzip(&streams, pieces.text_bytes(), body),
+            Compress::Gzip => self.push_gzip(&streams, pieces.body_bytes(), body),
             Compress::None => body::push_json(&streams, body),
         }
     }

@@ -122,6 +122,9 @@ fn what_a_source_shares_is_what_each_record_has() {
                 String::from_utf8(json)
             };
             proptest::prop_assert_eq!(json(&together), json(&alone), "{:?}", options);
+            if let Some(spooled) = together.written_out() {
+                proptest::prop_assert_eq!(json(&spooled), json(&alone), "{:?}", options);
+            }
             let texts: Vec<u8> = together.slices().flatten().copied().collect();
             proptest::prop_assert_eq!(&texts, &alone.bytes);
         }

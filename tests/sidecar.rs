@@ -149,6 +149,27 @@ fn the_command_line_of_a_sidecar_runs_under_the_other_name() {
     assert_eq!(agent.stop(), Some(0));
 }
 
+/// Nobody waits for the next scan, which comes after a minute.
+#[test]
+fn files_of_a_relative_path_are_found_at_once() {
+    for path in ["*.log", "later/*.log"] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = under_the_other_name(folder.path());
+        let line = format!("-i tail -p path={path} -p Read_from_Head=On -t app -f 0.1 -o stdout -p Format=json_lines");
+        let mut agent = Agent::start_line(&program, folder, &line.split(' ').collect::<Vec<_>>(), &[]);
+        assert!(agent.wait_for_stderr("following", PATIENCE), "{}", agent.stderr());
+        let file = agent.folder().join(path.replace('*', "a"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        for round in 0..3 {
+            fs::write(&file, numbers(1, round * 10..round * 10 + 10)).unwrap();
+            let count = (round as usize + 1) * 10;
+            assert!(poll(PATIENCE, || agent.stdout().lines().count() == count), "{round}: {}", agent.stderr());
+            fs::rename(&file, file.with_extension("log.1")).unwrap();
+        }
+        assert_eq!(agent.stop(), Some(0));
+    }
+}
+
 /// The arguments that the images of Fluent Bit and of AWS, and the chart of the former, give.
 #[test]
 fn the_arguments_of_other_images_and_charts_are_taken() {

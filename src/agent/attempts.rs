@@ -345,7 +345,7 @@ impl Delivery {
             if let Ok(Err(error)) = kept {
                 tracing::error!(
                     output = self.lane.name,
-                    "cannot write a dead letter: {error}; hint: check `storage.dead_letter`"
+                    "cannot write a dead letter: {error}; hint: make room, or change `storage.dead_letter`"
                 );
             }
         }

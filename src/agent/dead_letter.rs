@@ -12,9 +12,9 @@ use crate::record::json;
 use crate::record::time::{DateFormat, push_date};
 use base64::Engine as _;
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The file.
@@ -28,6 +28,15 @@ pub(super) struct DeadLetters {
 impl DeadLetters {
     pub(super) fn new(path: PathBuf, bytes_max: u64) -> Self {
         Self { path, bytes_max, open: None }
+    }
+
+    /// Makes the folder and the file, so that what is wrong with them is known before they are needed.
+    pub(super) fn prepare(&mut self) -> io::Result<()> {
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        self.open = Some(open(&self.path)?);
+        Ok(())
     }
 
     /// Appends lines with one write.
@@ -134,6 +143,15 @@ mod tests {
     use serde_json::Value;
     use std::os::unix::fs::PermissionsExt as _;
     use std::sync::Arc;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_known_before_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/dead.jsonl");
+        DeadLetters::new(path.clone(), 1000).prepare().unwrap();
+        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(DeadLetters::new(path.join("under a file"), 1000).prepare().is_err());
+    }
 
     fn refusal() -> Refusal {
         Refusal { reason: "http_400".into(), message: "the server answered 400: \"no\"".into() }

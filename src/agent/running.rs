@@ -93,7 +93,7 @@ impl Running {
         let (ended, watching_end) = watch::channel(false);
         let (mut watched, mut unstarted) = (Vec::new(), Vec::new());
         let input_names: Arc<[String]> = plan.input_names.clone().into();
-        let dead_letters = dead_letters(&plan);
+        let dead_letters = dead_letters(&plan)?;
         for (lane, (receiver, retry_limit, spool_bytes_max)) in pipeline.lanes.iter().zip(receivers) {
             let spool = spool_settings(&plan, &lane.name, spool_bytes_max);
             let delivery = Delivery {
@@ -304,11 +304,16 @@ fn verdict_limits(service: &ServiceOptions) -> VerdictLimits {
     }
 }
 
-/// Where refused records are kept, if that is asked for.
-fn dead_letters(plan: &Plan) -> Option<Arc<Mutex<DeadLetters>>> {
-    let path = plan.folder.join(plan.service.storage_dead_letter.as_ref()?);
-    let dead_letters = DeadLetters::new(path, plan.service.storage_dead_letter_limit.0);
-    Some(Arc::new(Mutex::new(dead_letters)))
+/// Where refused records are kept, if that is asked for: a file that cannot be written must not be found out by what it was to keep.
+fn dead_letters(plan: &Plan) -> Result<Option<Arc<Mutex<DeadLetters>>>, RunError> {
+    let Some(path) = &plan.service.storage_dead_letter else { return Ok(None) };
+    let path = plan.folder.join(path);
+    let mut dead_letters = DeadLetters::new(path.clone(), plan.service.storage_dead_letter_limit.0);
+    dead_letters.prepare().map_err(|error| {
+        let hint = "what a destination refuses is to be kept there: check `storage.dead_letter`";
+        RunError::new(format!("cannot write {}: {error}", path.display()), Some(hint.into()))
+    })?;
+    Ok(Some(Arc::new(Mutex::new(dead_letters))))
 }
 
 /// The spool of an output, where there are spools.

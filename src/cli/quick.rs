@@ -28,6 +28,11 @@ const SERVICE: &[Flag] = &[
     Flag("-f --flush SECONDS", Service("flush"), "How long records wait for company [default: 1]"),
     Flag("-R --parser FILE", ServicePath("parsers_file"), "Add a file with parsers"),
     Flag("-l --log_file FILE", ServicePath("log_file"), "Write drave's own messages to a file"),
+    Flag(
+        "-b --storage_path PATH",
+        Service("storage.path"),
+        "Where outputs keep what inputs with storage.type=filesystem gave",
+    ),
     Flag("-v --verbose", MORE, "Say more: -v debug, -vv trace"),
     Flag("-q --quiet", ServiceIs("log_level", "off"), "Say nothing"),
     Flag("-H --http --http_server", ServiceIs("http_server", "on"), "Serve health and metrics"),
@@ -40,7 +45,6 @@ const SERVICE: &[Flag] = &[
 ];
 
 const IDLE: &[Flag] = &[
-    Flag("-b --storage_path PATH", Service("storage.path"), "No effect: the file is the first buffer"),
     Flag("-d --daemon", ServiceIs("daemon", "on"), "No effect: drave stays in the foreground"),
     Flag("--supervisor", NoEffect("let the service manager watch drave"), "No effect"),
     Flag("-e --plugin FILE", NoEffect("plugins cannot be loaded"), "No effect: plugins cannot be loaded"),

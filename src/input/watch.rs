@@ -3,7 +3,7 @@
 use super::Wake;
 use notify::event::EventKindMask;
 use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(in crate::input) struct Events {
     /// Appeared, moved or went.
     pub(in crate::input) paths: Vec<PathBuf>,
-    /// Those of them that were watched folders.
+    /// Those of them that were watched folders, as they were named.
     pub(in crate::input) lost: Vec<PathBuf>,
     /// There was more than the kernel could keep.
     pub(in crate::input) missed: bool,
@@ -27,7 +27,8 @@ struct Seen {
 pub(in crate::input) struct Watcher {
     inotify: Option<INotifyWatcher>,
     seen: Arc<Mutex<Seen>>,
-    watched: HashSet<PathBuf>,
+    /// Events name whole paths; whoever follows a relative one knows it by that.
+    watched: HashMap<PathBuf, HashSet<PathBuf>>,
     /// Folders that cannot be watched: more watches than the kernel allows.
     unwatched: HashSet<PathBuf>,
 }
@@ -57,19 +58,21 @@ impl Watcher {
                 "folders cannot be watched: {error}; they are scanned each second; hint: raise fs.inotify.max_user_instances"
             );
         }
-        Self { inotify: made.and_then(Result::ok), seen, watched: HashSet::new(), unwatched: HashSet::new() }
+        Self { inotify: made.and_then(Result::ok), seen, watched: HashMap::new(), unwatched: HashSet::new() }
     }
 
-    /// Watches a folder, once; `true` when it is new.
+    /// Watches a folder, once; `true` when it is new. An empty name is the folder that the process runs in.
     pub(in crate::input) fn watch(&mut self, folder: &Path) -> bool {
         let Some(inotify) = &mut self.inotify else { return false };
-        if self.watched.contains(folder) {
-            return false;
+        let whole = whole(folder);
+        if let Some(names) = self.watched.get_mut(&whole) {
+            return names.insert(folder.to_path_buf());
         }
-        match inotify.watch(folder, RecursiveMode::NonRecursive) {
+        match inotify.watch(&whole, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.unwatched.remove(folder);
-                self.watched.insert(folder.to_path_buf())
+                self.watched.insert(whole, HashSet::from([folder.to_path_buf()]));
+                true
             }
             Err(error) => {
                 if folder.is_dir() && self.unwatched.insert(folder.to_path_buf()) {
@@ -84,22 +87,35 @@ impl Watcher {
     /// Forgets a folder in which nothing is followed any more.
     pub(in crate::input) fn unwatch(&mut self, folder: &Path) {
         self.unwatched.remove(folder);
-        if self.watched.remove(folder)
-            && let Some(inotify) = &mut self.inotify
-        {
-            // It may be gone already, and its watch with it.
-            let _ = inotify.unwatch(folder);
+        let whole = whole(folder);
+        let Some(names) = self.watched.get_mut(&whole) else { return };
+        names.remove(folder);
+        if names.is_empty() {
+            self.watched.remove(&whole);
+            if let Some(inotify) = &mut self.inotify {
+                // It may be gone already, and its watch with it.
+                let _ = inotify.unwatch(&whole);
+            }
         }
+    }
+
+    /// The names under which a path is followed, beside its whole one.
+    fn names(&self, path: &Path) -> Vec<PathBuf> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+        let names = self.watched.get(folder).into_iter().flatten();
+        names.filter(|given| given.as_path() != folder).map(|given| given.join(name)).collect()
     }
 
     /// What happened since the last call.
     pub(in crate::input) fn take(&mut self) -> Events {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = std::mem::take(&mut seen.missed);
-        let paths: Vec<PathBuf> = seen.paths.drain().collect();
+        let mut paths: Vec<PathBuf> = seen.paths.drain().collect();
         drop(seen);
         // A folder that went has lost its watch, even if it is there again.
-        let lost: Vec<PathBuf> = paths.iter().filter(|path| self.watched.contains(*path)).cloned().collect();
+        let lost: Vec<PathBuf> = paths.iter().filter_map(|path| self.watched.get(path)).flatten().cloned().collect();
+        let names: Vec<PathBuf> = paths.iter().flat_map(|path| self.names(path)).collect();
+        paths.extend(names);
         for folder in &lost {
             self.unwatch(folder);
             self.watch(folder);
@@ -115,6 +131,11 @@ impl Watcher {
     pub(in crate::input) fn unwatched(&self) -> u64 {
         self.unwatched.len() as u64
     }
+}
+
+fn whole(folder: &Path) -> PathBuf {
+    let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::path::absolute(named).unwrap_or_else(|_| folder.to_path_buf())
 }
 
 #[cfg(test)]

@@ -133,7 +133,8 @@ crate::options! {
         "gelf_level_key": "it counts with `format gelf` only, which is not there";
     }
     deviations {
-        "400, 401, 403 and the like": "keep the data and are tried again, seldom: the cause can be mended, the records could not be had again";
+        "400": "makes requests smaller until the record to blame stands alone, which is counted as refused (`storage.dead_letter` keeps it); where nothing at all is taken everything is kept";
+        "401, 403 and the like": "keep the data and are tried again, seldom: the cause can be mended, the records could not be had again";
         "413": "splits the request until it is taken";
         "`Retry-After`": "is obeyed";
         "requests": "are closed by size (`batch_bytes_max`) and time (`linger`, else the service's `flush`), not one for each chunk and tag";

@@ -82,7 +82,8 @@ impl Patterns {
             let parts: Vec<Component<'_>> = path.components().collect();
             let first_glob = parts.iter().position(|p| is_glob(*p)).unwrap_or(parts.len()).min(parts.len() - 1);
             let fixed: PathBuf = parts[..first_glob].iter().collect();
-            let there = fixed.ancestors().find(|a| a.is_dir());
+            // The last of a relative path is the folder that the process runs in.
+            let there = fixed.ancestors().find(|a| a.is_dir() || a.as_os_str().is_empty());
             folders.extend(there.map(Path::to_path_buf));
             for depth in first_glob + 1..parts.len() {
                 let level: PathBuf = parts[..depth].iter().collect();

@@ -187,7 +187,10 @@ fn push_decimal(out: &mut Vec<u8>, number: i64) {
 mod tests {
     use super::*;
 
-    fn pieces(entries: &[(&str, &[(&str, &str)], i64, &str)]) -> Pieces {
+    /// Labels, metadata, time and line.
+    type Text<'t> = (&'t str, &'t [(&'t str, &'t str)], i64, &'t str);
+
+    fn pieces(entries: &[Text<'_>]) -> Pieces {
         let mut pieces = Pieces::default();
         for (labels, metadata, time_ns, line) in entries {
             piece::push(&mut pieces.bytes, labels, metadata, *time_ns, line);

@@ -40,14 +40,14 @@ pub(super) fn push(
     let start = out.len();
     out.extend_from_slice(metadata);
     if seconds >> 35 == 0 {
-        let mut head = Head::default();
+        let mut head = Head::at_end_of(out);
         head.put(TIME << 3 | LENGTH_DELIMITED, time_len as u64);
         head.put(1 << 3, seconds);
         if nanos != 0 {
             head.put(2 << 3, nanos);
         }
         head.put(LINE << 3 | LENGTH_DELIMITED, line_len as u64);
-        head.push(out);
+        head.end();
     } else {
         push_far_time(out, time_len, seconds, nanos);
         push_field(out, LINE, line_len);
@@ -150,28 +150,32 @@ pub(super) fn push_field(out: &mut Vec<u8>, field: u8, len: usize) {
     out.truncate(end);
 }
 
-/// A few short numbers, each behind the byte of its field, put together before they are appended.
-#[derive(Default)]
-struct Head {
-    bytes: [u8; 32],
-    used: usize,
+/// A few short numbers, each behind the byte of its field, in room that is made once for all of them.
+struct Head<'o> {
+    out: &'o mut Vec<u8>,
+    end: usize,
 }
 
-impl Head {
-    /// Up to five times.
+impl<'o> Head<'o> {
+    #[inline]
+    fn at_end_of(out: &'o mut Vec<u8>) -> Self {
+        let end = out.len();
+        out.extend_from_slice(&[0; 32]);
+        Self { out, end }
+    }
+
+    /// Up to five times. A copy of a fixed length is an instruction.
     #[inline]
     fn put(&mut self, first: u8, number: u64) {
         let (bytes, used) = short(first, number);
-        self.bytes[self.used..self.used + 8].copy_from_slice(&bytes);
-        self.used += used;
+        self.out[self.end..self.end + 8].copy_from_slice(&bytes);
+        self.end += used;
     }
 
-    /// All of it is appended, and what is too much taken off again: a copy of a fixed length is an instruction.
+    /// Takes off the room that was too much.
     #[inline]
-    fn push(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.used;
-        out.extend_from_slice(&self.bytes);
-        out.truncate(end);
+    fn end(self) {
+        self.out.truncate(self.end);
     }
 }
 
